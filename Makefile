@@ -1,0 +1,46 @@
+# Every target makes the virtual environment it needs, from Python, pip and make alone.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+OLDEST = .venv-oldest
+
+.PHONY: demo test test-slow test-oldest lint bench clean
+
+demo: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow tests
+
+# The lowest versions that pyproject.toml declares.
+test-oldest: $(OLDEST)/.dev
+	$(OLDEST)/bin/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.lookahead
+
+$(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@
+
+$(OLDEST)/.dev: pyproject.toml
+	$(PYTHON) -m venv --clear $(OLDEST)
+	sed -n 's/.*"\([a-z-]*\)\(\[[a-z]*\]\)\{0,1\}>=\([0-9.]*\)".*/\1==\3/p' \
+	    pyproject.toml | grep -E '^(dask|numpy|scikit-learn|toolz|distributed)==' \
+	    | sort -u > $(OLDEST)/floor.txt
+	$(OLDEST)/bin/python -m pip install --quiet --editable '.[test]' \
+	    --constraint $(OLDEST)/floor.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OLDEST) demo

@@ -1,0 +1,405 @@
+"""A pass over blocks as one dask graph, with a look-ahead bounded by its edges.
+
+This is the only module that touches dask's task specification, which is private
+(``dask._task_spec``): a task has to be renamed and to get one more dependency, and no
+public call does that. Tested with dask 2026.3 to 2026.8.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from numbers import Integral
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import dask
+from dask._task_spec import Alias, DataNode, GraphNode, Task, TaskRef
+from dask._task_spec import convert_legacy_graph as as_nodes
+from dask.base import get_scheduler
+from dask.delayed import Delayed
+from dask.local import get_sync
+from dask.multiprocessing import get as get_processes
+from dask.multiprocessing import get_context
+from dask.system import CPU_COUNT
+from dask.threaded import get as get_threaded
+from dask.utils import key_split
+from toolz import merge
+
+from incremental._blocks import Blocks, Key, Source
+from incremental._notes import noted
+
+Step = Callable[..., Any]
+Graph = dict[Key, Any]
+
+
+def scheduler() -> Callable[..., Any]:
+    """Return the ``get`` function of the active scheduler; threads by default."""
+    return get_scheduler() or get_threaded  # type: ignore[no-any-return]
+
+
+def shares_memory(get: Callable[..., Any]) -> bool:
+    """Tell whether a scheduler runs each task once, in this process."""
+    return get in (get_threaded, get_sync)
+
+
+def reads_ahead(get: Callable[..., Any]) -> bool:
+    """Tell whether a scheduler may compute while the caller goes on."""
+    return get is not get_sync
+
+
+def open_pool(get: Callable[..., Any]) -> Executor | None:
+    """Open a pool for runs from several threads, where dask would open one for each."""
+    if dask.config.get("pool", None) is not None:
+        return None
+    if get is get_threaded:
+        return ThreadPoolExecutor(n_threads(get))
+    if get is get_processes:
+        return ProcessPoolExecutor(n_threads(get), mp_context=get_context())
+    return None
+
+
+def n_threads(get: Callable[..., Any]) -> int:
+    """Count the tasks that a scheduler runs at the same time."""
+    client = getattr(get, "__self__", None)
+    if hasattr(client, "nthreads"):
+        return sum(client.nthreads().values())
+    if get is get_sync:
+        return 1
+    pool = dask.config.get("pool", None)
+    workers = getattr(pool, "_max_workers", None)
+    return int(workers or dask.config.get("num_workers", None) or CPU_COUNT)
+
+
+def resolve_prefetch(prefetch: Any, get: Callable[..., Any]) -> int:
+    """Return the number of blocks to read ahead.
+
+    Raises
+    ------
+    ValueError
+        If `prefetch` is neither ``"auto"`` nor an integer of 0 or more.
+    """
+    if isinstance(prefetch, str) and prefetch == "auto":
+        return max(n_threads(get), 2)
+    integral = isinstance(prefetch, Integral) and not isinstance(prefetch, bool)
+    if not integral or prefetch < 0:
+        raise ValueError(
+            f"prefetch must be 'auto' or an integer of 0 or more, got {prefetch!r}. "
+            "It is the number of blocks to read ahead of the one in use."
+        )
+    return int(prefetch)
+
+
+def fold(
+    blocks: Blocks,
+    step: Step,
+    state: Any,
+    *,
+    order: Sequence[int],
+    prefetch: int,
+    get: Callable[..., Any],
+    name: str,
+) -> Any:
+    """Fold the blocks into a state, one after the other.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    step : callable
+        ``step(state, *pieces) -> state``; must pickle.
+    state : object
+        The first state.
+    order : sequence of int
+        Positions of the blocks, in the order in which they are used.
+    prefetch : int
+        How many blocks may be read ahead of the one in use.
+    get : callable
+        The scheduler that runs the pass.
+    name : str
+        What diagnostics call the steps.
+
+    Returns
+    -------
+    object
+        The last state.
+    """
+    plan = plan_pass(blocks, order)
+    graph: Graph = {}
+    token = uuid4().hex
+    done = [f"state-{token}"]
+    graph[done[0]] = DataNode(done[0], state)
+    graph[f"step-{token}"] = DataNode(f"step-{token}", step)
+    for place, block in enumerate(plan.blocks):
+        gate = done[place - prefetch] if place > prefetch else None
+        if gate is not None and not shares_memory(get):
+            # A task between them, so that no read makes the state travel.
+            fitted, gate = gate, (f"look-ahead-{token}", place)
+            graph[gate] = Task(gate, _nothing, TaskRef(fitted))
+        graph.update(plan.tasks(block, gate))
+        key = f"{name}-{token}", place
+        graph[key] = Task(
+            key,
+            _use,
+            TaskRef(f"step-{token}"),
+            block.where,
+            TaskRef(done[place]),
+            *map(TaskRef, block.outputs),
+        )
+        done.append(key)
+    return run(get, plan.with_futures(graph), [done[-1]])[0]
+
+
+def map_blocks(
+    blocks: Blocks, function: Step, *, get: Callable[..., Any], name: str
+) -> list[Any]:
+    """Call ``function(*pieces)`` on every block in parallel and return the results.
+
+    Only for results that are small: all of them are returned.
+    """
+    plan = plan_pass(blocks, range(len(blocks)))
+    graph: Graph = {}
+    token = uuid4().hex
+    graph[f"step-{token}"] = DataNode(f"step-{token}", function)
+    keys = []
+    for place, block in enumerate(plan.blocks):
+        graph.update(plan.tasks(block, None))
+        key = f"{name}-{token}", place
+        graph[key] = Task(
+            key,
+            _apply,
+            TaskRef(f"step-{token}"),
+            block.where,
+            *map(TaskRef, block.outputs),
+        )
+        keys.append(key)
+    return list(run(get, plan.with_futures(graph), keys))
+
+
+def run(get: Callable[..., Any], graph: Graph, keys: list[Any], **options: Any) -> Any:
+    """Run a graph as it is: dask's fusion would undo the look-ahead's bound."""
+    return get(graph, keys, optimize_graph=False, chunksize=1, **options)
+
+
+def literals(values: dict[Key, Any]) -> Graph:
+    """Return the graph that yields values under their keys."""
+    return {key: DataNode(key, value) for key, value in values.items()}
+
+
+class PlannedBlock(NamedTuple):
+    """The tasks of one block, in a plan."""
+
+    where: str
+    new: list[Key]
+    outputs: list[Key]
+
+
+class Plan:
+    """Which tasks each block is the first to need, under keys of their own.
+
+    Keys are fresh because a scheduler may know a key of the collections with another
+    definition, and because two passes must not share results.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    order : sequence of int
+        Positions of the blocks, in the order in which they are used.
+
+    Attributes
+    ----------
+    blocks : list of PlannedBlock
+        In the order of use.
+    """
+
+    def __init__(self, blocks: Blocks, order: Sequence[int]) -> None:
+        self._token = uuid4().hex
+        self._futures = {
+            task.key: task for task in blocks.graph.values() if isinstance(task, TaskRef)
+        }
+        self._nodes = as_nodes(blocks.graph)
+        self._keys: dict[Key, Key] = {}
+        self._first: dict[Key, int] = {}
+        self.blocks = []
+        where = blocks.describe()
+        for place, at in enumerate(order):
+            keys = list(map(self._target, blocks.keys(at)))
+            new = self._walk(keys, place)
+            outputs = list(map(self._renamed, keys))
+            self.blocks.append(PlannedBlock(where[at], new, outputs))
+
+    def tasks(self, block: PlannedBlock, gate: Key | None = None) -> Graph:
+        """Return the tasks that a block is the first to need.
+
+        Parameters
+        ----------
+        block : PlannedBlock
+        gate : task key, optional
+            What those of them wait for that no other task of the block precedes.
+
+        Returns
+        -------
+        dict
+        """
+        found: Graph = {}
+        for key in block.new:
+            node, name = self._nodes[key], self._keys[key]
+            if isinstance(node, DataNode) and name not in block.outputs:
+                found[name] = DataNode(name, node.value)
+                continue
+            refs = [TaskRef(self._renamed(need)) for need in self._needs(key)]
+            if gate is not None and not self._waits(key):
+                refs.append(TaskRef(gate))
+            read = _Read(node, tuple(node.dependencies), block.where)
+            found[name] = Task(name, read, *refs)
+        return found
+
+    def foreign(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
+        """Return the keys of earlier blocks' tasks whose results a block needs."""
+        needs = set(block.outputs).union(*(task.dependencies for task in tasks.values()))
+        return needs - tasks.keys() - self._futures.keys()
+
+    def with_futures(self, graph: Graph) -> Graph:
+        """Add the futures that the tasks refer to, under their own keys."""
+        return {**graph, **self._futures}
+
+    def _walk(self, keys: list[Key], place: int) -> list[Key]:
+        """Number the tasks that no earlier block needs, dependencies first."""
+        new = []
+        for key in _dependencies_first(keys, self._needs, self._first):
+            if key in self._nodes:
+                self._first[key] = place
+                self._keys[key] = f"{key_split(key)}-{self._token}", place, len(new)
+                new.append(key)
+        return new
+
+    def _target(self, key: Key) -> Key:
+        while isinstance(node := self._nodes.get(key), Alias):
+            key = node.target
+        return key
+
+    def _needs(self, key: Key) -> list[Key]:
+        node = self._nodes.get(key)
+        return [] if node is None else list(map(self._target, node.dependencies))
+
+    def _renamed(self, key: Key) -> Key:
+        return self._keys.get(key, key)
+
+    def _waits(self, key: Key) -> bool:
+        """Tell whether a task waits for another one that the same block brings."""
+        return any(
+            self._first.get(need) == self._first[key]
+            and not isinstance(self._nodes[need], DataNode)
+            for need in self._needs(key)
+        )
+
+
+def plan_pass(blocks: Blocks, order: Sequence[int]) -> Plan:
+    """Plan a pass, with what most blocks share computed in advance.
+
+    Statistics of the whole data inside the graph would otherwise make every block
+    wait for all reads, with all of the data held until then.
+    """
+    shared = _used_by_most(blocks)
+    if shared:
+        blocks = replace(blocks, graph=_settle(blocks.graph, shared))
+    return Plan(blocks, order)
+
+
+def _settle(graph: Graph, keys: list[Key]) -> Graph:
+    """Compute tasks in one parallel reduction and put in what they yield."""
+    plan = Plan(Blocks(graph, [Source(("shared",), keys)], None), range(len(keys)))
+    tasks = plan.with_futures(merge(*map(plan.tasks, plan.blocks)))
+    outputs = [block.outputs[0] for block in plan.blocks]
+    lazy = [Delayed(output, tasks) for output in outputs]
+    settled = dask.persist(*lazy, optimize_graph=False)
+    results = (dict(done.dask)[done.key] for done in settled)
+    return {**graph, **{key: _literal(key, r) for key, r in zip(keys, results)}}
+
+
+def _literal(key: Key, value: Any) -> Any:
+    return value if isinstance(value, TaskRef | GraphNode) else DataNode(key, value)
+
+
+def _used_by_most(blocks: Blocks) -> list[Key]:
+    """Find the tasks next to the blocks that more than half of the blocks use."""
+    if len(blocks) < 2:
+        return []
+    nodes = as_nodes(blocks.graph)
+    users: defaultdict[Key, set[int]] = defaultdict(set)
+    for position in range(len(blocks)):
+        for key in blocks.keys(position):
+            users[key].add(position)
+
+    def needs(key: Key) -> Iterable[Key]:
+        return nodes[key].dependencies if key in nodes else ()
+
+    shared = []
+    for key in reversed(_dependencies_first(list(users), needs, ())):
+        if len(users[key]) * 2 <= len(blocks):
+            for need in needs(key):
+                users[need] |= users[key]
+        elif key in nodes and not isinstance(nodes[key], DataNode):
+            shared.append(key)
+    return [key for key in shared if users[key]]
+
+
+def _dependencies_first(
+    keys: Iterable[Key],
+    needs: Callable[[Key], Iterable[Key]],
+    known: Container[Key],
+) -> list[Key]:
+    """Order what `keys` need and is not known, each after all that it needs."""
+    found: dict[Key, None] = {}
+    opened = set()
+    stack = list(keys)[::-1]
+    while stack:
+        key = stack[-1]
+        if key in found or key in known:
+            stack.pop()
+        elif key in opened:
+            found[stack.pop()] = None
+        else:
+            opened.add(key)
+            stack.extend(needs(key))
+    return list(found)
+
+
+class _Read:
+    """Run a task under another key, and say which block it was for if it fails."""
+
+    __slots__ = ("needs", "node", "where")
+
+    def __init__(self, node: GraphNode, needs: tuple[Key, ...], where: str) -> None:
+        self.node = node
+        self.needs = needs
+        self.where = where
+
+    def __call__(self, *values: Any) -> Any:
+        # With a gate there is one value more than needs.
+        with noted(f"while computing {self.where}"):
+            return self.node(dict(zip(self.needs, values, strict=False)))
+
+
+def _use(step: Step, where: str, state: Any, *pieces: Any) -> Any:
+    return _apply(partial(step, state), where, *pieces)
+
+
+def _apply(function: Step, where: str, *pieces: Any) -> Any:
+    with noted(f"in {where}"):
+        return function(*flatten_pieces(pieces))
+
+
+def flatten_pieces(pieces: Iterable[Any]) -> tuple[Any, ...]:
+    """Put the pieces that a task yields together in one row with the others."""
+    return tuple(
+        one
+        for piece in pieces
+        for one in (piece if isinstance(piece, tuple) else (piece,))
+    )
+
+
+def _nothing(state: object) -> None:
+    return None

@@ -1,0 +1,93 @@
+"""The classes of a classifier: found in y, and checked in every block."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from incremental._blocks import align, is_frame, is_lazy
+from incremental._chain import map_blocks, scheduler
+
+logger = logging.getLogger("incremental")
+
+
+def needs_classes(estimator: Any) -> bool:
+    """Tell whether an estimator's ``partial_fit`` has to be told the classes."""
+    return "classes" in inspect.signature(estimator.partial_fit).parameters
+
+
+def find_classes(y: Any) -> Any:
+    """Find the classes in y.
+
+    They are the categories of a categorical y, if known, and otherwise the values that
+    one parallel pass over y alone finds.
+
+    Parameters
+    ----------
+    y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), or a list of them, one for each output
+    """
+    categories = _known_categories(y)
+    if categories is not None:
+        return categories
+    if not is_lazy(y):
+        return _join([_unique(y)])
+    logger.info("Finding the classes in one pass over y; pass `classes` to save it.")
+    found = map_blocks(align({"y": y}), _unique, get=scheduler(), name="find-classes")
+    return _join(found)
+
+
+def check_classes(y: Any, classes: Any) -> None:
+    """Check that y holds no class but the known ones.
+
+    Raises
+    ------
+    ValueError
+        If it does; the message names them.
+    """
+    columns = _columns(y)
+    per_output = classes if _is_nested(classes) else [classes]
+    if len(columns) != len(per_output):
+        return
+    for column, known in zip(columns, per_output, strict=True):
+        unknown = column[~np.isin(column, np.asarray(known))]
+        if len(unknown):
+            raise ValueError(
+                f"y holds the classes {_unique(unknown)[0].tolist()}, which are not "
+                f"among classes={np.asarray(known).tolist()}. Pass all classes that "
+                "occur in the data as `classes`."
+            )
+
+
+def _known_categories(y: Any) -> Any:
+    meta = y._meta if is_frame(y) else y
+    if not hasattr(getattr(meta, "dtype", None), "categories"):
+        return None
+    if is_frame(y) and not y.cat.known:
+        return None
+    return np.unique(np.asarray(meta.dtype.categories))
+
+
+def _is_nested(classes: Any) -> bool:
+    return len(classes) > 0 and np.ndim(classes[0]) == 1
+
+
+def _columns(y: Any) -> list[Any]:
+    values = np.asarray(y)
+    return [values] if values.ndim == 1 else list(values.T)
+
+
+def _unique(y: Any) -> list[Any]:
+    return [np.unique(column) for column in _columns(y)]
+
+
+def _join(found: list[list[Any]]) -> Any:
+    per_output = [reduce(np.union1d, parts) for parts in zip(*found, strict=True)]
+    return per_output[0] if len(per_output) == 1 else per_output

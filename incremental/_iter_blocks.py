@@ -1,0 +1,116 @@
+"""`iter_blocks`: aligned blocks, computed ahead of their use within a bound."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from sklearn.utils import check_random_state
+
+from incremental._block_reader import BlockReader
+from incremental._blocks import align, check_rows, is_lazy
+from incremental._chain import reads_ahead, resolve_prefetch, scheduler
+
+
+class iter_blocks:  # noqa: N801
+    """Iterate over the blocks of collections: the same rows of each.
+
+    Every iteration is a pass of its own over the data. Closing it early, as leaving a
+    ``for`` loop does, stops the reading.
+
+    Parameters
+    ----------
+    *collections : array, dataframe or series of shape (n_samples, ...)
+        Dask collections, or data in memory, which is one block. The rows of the others
+        are cut as those of the first.
+    shuffle : bool, default=False
+        Whether each iteration takes the blocks in a random order.
+    random_state : int, RandomState instance or None, default=None
+        Draws the order.
+    prefetch : int or "auto", default=2
+        How many blocks may be read ahead of the one in use; ``"auto"`` takes the
+        scheduler's number of threads, at least 2. The synchronous scheduler never
+        reads ahead.
+
+    Yields
+    ------
+    tuple
+        One piece in memory for each collection.
+
+    Raises
+    ------
+    TypeError
+        If there is no collection, or one of a kind that has no rows.
+    ValueError
+        If the rows cannot be paired, or `prefetch` is out of its range.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from incremental import iter_blocks
+    >>> X = da.ones((10, 2), chunks=(4, 2))
+    >>> y = da.arange(10, chunks=5)
+    >>> len(iter_blocks(X, y))
+    3
+    >>> for X_block, y_block in iter_blocks(X, y):
+    ...     print(X_block.shape, y_block)
+    (4, 2) [0 1 2 3]
+    (4, 2) [4 5 6 7]
+    (2, 2) [8 9]
+    """
+
+    def __init__(
+        self,
+        *collections: Any,
+        shuffle: bool = False,
+        random_state: Any = None,
+        prefetch: Any = 2,
+    ) -> None:
+        if not collections:
+            raise TypeError("iter_blocks takes at least one collection, got none.")
+        resolve_prefetch(prefetch, scheduler())
+        names = [f"collection {number}" for number in range(len(collections))]
+        self._collections = dict(zip(names, collections, strict=True))
+        lazy = any(map(is_lazy, collections))
+        self._blocks = align(self._collections) if lazy else None
+        self._shuffle = shuffle
+        self._random_state = random_state
+        self._prefetch = prefetch
+
+    def __len__(self) -> int:
+        return 1 if self._blocks is None else len(self._blocks)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        if self._blocks is None:
+            check_rows(self._collections, self._collections.values())
+            yield tuple(self._collections.values())
+            return
+        order = range(len(self))
+        if self._shuffle:
+            order = check_random_state(self._random_state).permutation(len(self))
+        get = scheduler()
+        ahead = resolve_prefetch(self._prefetch, get) if reads_ahead(get) else 0
+        names = self._blocks.names
+        with BlockReader(self._blocks, order, get) as reader:
+            for pieces in _read_ahead(reader, ahead):
+                block = dict(zip(names, pieces, strict=True))
+                del pieces
+                yield tuple(block.pop(name) for name in self._collections)
+
+
+def _read_ahead(reader: BlockReader, ahead: int) -> Iterator[tuple[Any, ...]]:
+    if ahead == 0:
+        yield from map(reader.read, range(len(reader)))
+        return
+    pool = ThreadPoolExecutor(ahead, thread_name_prefix="iter_blocks")
+    reading: deque[Future[tuple[Any, ...]]] = deque()
+    try:
+        for place in range(len(reader) + ahead):
+            if place < len(reader):
+                reading.append(pool.submit(reader.read, place))
+            if place >= ahead:
+                yield reading.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

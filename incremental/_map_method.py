@@ -1,0 +1,145 @@
+"""An estimator's method over the blocks of a collection, lazy and in parallel."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.tokenize import tokenize
+
+from incremental._blocks import is_frame, merge_columns, n_rows, take_rows
+from incremental._notes import noted
+
+
+def map_method(
+    estimator: Any, method: str, X: Any, *, meta: Any = None, **params: Any
+) -> Any:
+    """Apply a method of a fitted estimator to every block of a collection.
+
+    The estimator is one node of the graph, whatever the number of blocks.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    method : str
+        Name of the method, such as ``"predict"``.
+    X : dask array or dataframe of shape (n_samples, n_features)
+    meta : array, pandas.Series or pandas.DataFrame, optional
+        An example of what the method returns. Found with one made-up row if None.
+    **params
+        Further arguments of the method.
+
+    Returns
+    -------
+    dask array, dask dataframe or series, or a list of them
+        A list where the method returns a list or a tuple.
+
+    Raises
+    ------
+    TypeError
+        If the method returns pandas for a dask array.
+    """
+    if not is_frame(X):
+        X = merge_columns("X", X)
+    if meta is None:
+        meta = _example(estimator, method, X, params)
+    several = isinstance(meta, list | tuple)
+    empty = [take_rows(one, slice(0, 0)) for one in (meta if several else [meta])]
+    model = dask.delayed(
+        estimator,
+        name=f"{type(estimator).__name__}-{tokenize(estimator)}",
+        traverse=False,
+    )
+    if not several:
+        return _map(_apply, X, empty[0], model, method, params, empty[0])
+    anything = np.empty(0, dtype=object)
+    outputs = _map(_apply_all, X, anything, model, method, params, empty)
+    return [_map(_pick, outputs, one, which) for which, one in enumerate(empty)]
+
+
+def _map(function: Any, X: Any, empty: Any, *args: Any) -> Any:
+    """Map over blocks, with the kind, type and columns of the result given."""
+    name = function.__name__.strip("_")
+    if is_frame(X):
+        # dask's tuning would fuse the partitions, so that the result's blocks were
+        # not those of X.
+        with dask.config.set({"optimization.tune.active": False}):
+            return X.map_partitions(function, *args, meta=empty)
+    if hasattr(empty, "iloc"):
+        raise TypeError(
+            f"Expected an array for the blocks of a dask array, got a pandas "
+            f"{type(empty).__name__}. Pass a dask dataframe, or let the estimator and "
+            "the meta parameters yield arrays (`set_output(transform='default')`)."
+        )
+    return da.map_blocks(
+        function,
+        X,
+        *args,
+        name=None,
+        token=name,
+        meta=empty,
+        dtype=empty.dtype,
+        chunks=(X.chunks[0], *((size,) for size in empty.shape[1:])),
+        drop_axis=list(range(1, X.ndim)),
+        new_axis=list(range(1, empty.ndim)),
+    )
+
+
+def _apply(block: Any, estimator: Any, method: str, params: Any, empty: Any) -> Any:
+    rows = n_rows(block)
+    if rows == 0:
+        return empty
+    with noted(f"in {method} of a block of {rows} rows"):
+        output = getattr(estimator, method)(block, **params)
+    if hasattr(empty, "iloc") and not hasattr(output, "iloc"):
+        return _as_pandas(output, empty, block.index)
+    return output
+
+
+def _apply_all(block: Any, estimator: Any, method: str, params: Any, empty: Any) -> Any:
+    return _apply(block, estimator, method, params, empty)
+
+
+def _pick(outputs: Any, which: int) -> Any:
+    return outputs[which]
+
+
+def _as_pandas(output: Any, empty: Any, index: Any) -> Any:
+    import pandas as pd
+
+    if empty.ndim == 1:
+        return pd.Series(output, index=index, name=empty.name, dtype=empty.dtype)
+    frame = pd.DataFrame(output, index=index, columns=empty.columns)
+    return frame.astype(empty.dtypes)
+
+
+def _example(estimator: Any, method: str, X: Any, params: Any) -> Any:
+    note = (
+        f"raised by {type(estimator).__name__}.{method} on one made-up row, to learn "
+        "what it returns; if it works on real rows, pass an example of the output as "
+        "`predict_meta`, `predict_proba_meta` or `transform_meta`"
+    )
+    with warnings.catch_warnings(), noted(note):
+        warnings.simplefilter("ignore")
+        return getattr(estimator, method)(_made_up_rows(X), **params)
+
+
+def _made_up_rows(X: Any) -> Any:
+    if is_frame(X):
+        from dask.dataframe.utils import meta_nonempty
+
+        return meta_nonempty(X._meta)
+    if np.isnan(X.shape[1:]).any():
+        raise ValueError(
+            f"The number of columns of X is unknown (shape {X.shape}); expected a "
+            "known one. Call `compute_chunk_sizes()` on X."
+        )
+    shape = (1, *map(int, X.shape[1:]))
+    if X.dtype.kind in "OUST":
+        return np.full(shape, "a", dtype=X.dtype)
+    row = np.ones(shape, dtype=X.dtype)
+    return row if isinstance(X._meta, np.ndarray) else type(X._meta)(row)

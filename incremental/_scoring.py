@@ -1,0 +1,184 @@
+"""Scores of predictions made in parallel, without gathering the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import dask
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+
+from incremental._blocks import align, is_lazy, n_rows
+from incremental._chain import map_blocks, scheduler
+
+
+def score_by_block(
+    estimator: Any, X: Any, y: Any, sample_weight: Any = None
+) -> float:
+    """Score a fitted estimator as its own ``score`` does, block by block.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a classifier is scored by its accuracy, a regressor by R².
+    X : dask array or dataframe of shape (n_samples, n_features)
+    y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : array or frame of shape (n_samples,), optional
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        If the estimator has a ``score`` of its own.
+    """
+    partial_score, finish = _score_of(estimator)
+    rows = {"X": X, "y": y, "sample_weight": sample_weight}
+    blocks = align({name: value for name, value in rows.items() if value is not None})
+    parts = map_blocks(
+        blocks,
+        partial(_score_block, blocks.names, estimator, partial_score),
+        get=scheduler(),
+        name="score",
+    )
+    return float(finish([part for part in parts if part is not None]))
+
+
+def score_gathered(
+    scorer: Callable[..., float], wrapper: Any, X: Any, y: Any, **params: Any
+) -> float:
+    """Call a scorer on predictions made in parallel; they and y are gathered.
+
+    Parameters
+    ----------
+    scorer : callable
+        ``scorer(estimator, X, y, **params)``.
+    wrapper : estimator
+        Whose methods are lazy.
+    X : dask array or dataframe of shape (n_samples, n_features)
+        Never computed, unless the scorer itself does it.
+    y : array or frame of shape (n_samples,) or (n_samples, n_outputs), or None
+    **params
+        Row-wise ones are gathered too.
+    """
+    lazy = {name: value for name, value in params.items() if is_lazy(value)}
+    y, gathered = dask.compute(y, lazy)
+    return scorer(_Gathered(wrapper), X, y, **{**params, **gathered})
+
+
+class _Gathered:
+    """An estimator whose methods return what the wrapper's would, computed."""
+
+    def __init__(self, wrapper: Any) -> None:
+        self._wrapper = wrapper
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._wrapper, name)
+        if name.startswith("_") or not callable(value):
+            return value
+        return lambda *args, **params: dask.compute(value(*args, **params))[0]
+
+
+def _score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[-1][1]
+    score = getattr(type(estimator), "score", None)
+    if score is ClassifierMixin.score:
+        return _count_correct, _accuracy
+    if score is RegressorMixin.score:
+        return Moments.of, _r2
+    raise TypeError(
+        f"{type(estimator).__name__} has a `score` of its own, which cannot be computed "
+        "block by block. Pass `scoring`, a name or a callable as scikit-learn's "
+        "`get_scorer` takes, or call `estimator_.score` on data in memory."
+    )
+
+
+def _score_block(
+    names: tuple[str, ...], estimator: Any, score: Callable[..., Any], *pieces: Any
+) -> Any:
+    block = dict(zip(names, pieces, strict=True))
+    rows = n_rows(block["X"])
+    if rows == 0:
+        return None
+    predicted = estimator.predict(block["X"])
+    return score(block["y"], predicted, block.get("sample_weight"))
+
+
+def _count_correct(y: Any, predicted: Any, weight: Any) -> tuple[float, float]:
+    from sklearn.metrics import accuracy_score
+
+    correct = accuracy_score(y, predicted, normalize=False, sample_weight=weight)
+    return correct, len(predicted) if weight is None else np.sum(np.asarray(weight))
+
+
+def _accuracy(parts: list[tuple[float, float]]) -> float:
+    correct, total = np.sum(np.asarray(parts, dtype=float), axis=0)
+    return float(correct / total)
+
+
+class Moments(NamedTuple):
+    """What R² needs of some rows; moments merge by Chan's formula.
+
+    References
+    ----------
+    Chan, Golub and LeVeque (1982). Updating formulae and a pairwise algorithm for
+    computing sample variances. COMPSTAT 1982.
+    """
+
+    rows: int
+    weight: float
+    mean: Any
+    total: Any
+    residual: Any
+
+    @classmethod
+    def of(cls, y: Any, predicted: Any, weight: Any) -> Moments:
+        """Compute the moments of the rows of a block."""
+        y, predicted = (
+            np.asarray(a, dtype=float).reshape(len(a), -1) for a in (y, predicted)
+        )
+        w = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=float)
+        mean = np.average(y, axis=0, weights=w) if w.any() else np.zeros(y.shape[1])
+        total, residual = w @ (y - mean) ** 2, w @ (y - predicted) ** 2
+        return cls(len(y), w.sum(), mean, total, residual)
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of the rows of both."""
+        weight = self.weight + other.weight
+        delta = other.mean - self.mean
+        share = other.weight / weight if weight else 0.0
+        return Moments(
+            self.rows + other.rows,
+            weight,
+            self.mean + delta * share,
+            self.total + other.total + delta**2 * self.weight * share,
+            self.residual + other.residual,
+        )
+
+
+def _r2(parts: list[Moments]) -> float:
+    import warnings
+
+    from sklearn.exceptions import UndefinedMetricWarning
+
+    first, *others = parts
+    for part in others:
+        first = first.merge(part)
+    if first.rows < 2:
+        warnings.warn(
+            "R^2 score is not well-defined with less than two samples.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+        return float("nan")
+    # A constant y has no variance to explain: scikit-learn scores 1 for predictions
+    # that are exact and 0 for others.
+    constant = np.where(first.residual == 0, 1.0, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = np.where(first.total == 0, constant, 1 - first.residual / first.total)
+    return float(np.mean(scores))
