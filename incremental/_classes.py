@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from sklearn.utils import get_tags
 
 from incremental._blocks import align, is_frame, is_lazy
 from incremental._chain import map_blocks, scheduler
@@ -20,7 +21,7 @@ def needs_classes(estimator: Any) -> bool:
     return "classes" in inspect.signature(estimator.partial_fit).parameters
 
 
-def find_classes(y: Any) -> Any:
+def find_classes(estimator: Any, y: Any) -> Any:
     """Find the classes in y.
 
     They are the categories of a categorical y, if known, and otherwise the values that
@@ -28,12 +29,17 @@ def find_classes(y: Any) -> Any:
 
     Parameters
     ----------
+    estimator : estimator
+        The classifier that asks.
     y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
 
     Returns
     -------
-    ndarray of shape (n_classes,), or a list of them, one for each output
+    ndarray of shape (n_classes,), or a list of them, one for each output. The numbers
+    of the outputs if the estimator takes several outputs as labels.
     """
+    if _n_outputs(y) > 1 and get_tags(estimator).classifier_tags.multi_label:
+        return np.arange(_n_outputs(y))
     categories = _known_categories(y)
     if categories is not None:
         return categories
@@ -73,6 +79,11 @@ def _known_categories(y: Any) -> Any:
     if is_frame(y) and not y.cat.known:
         return None
     return np.unique(np.asarray(meta.dtype.categories))
+
+
+def _n_outputs(y: Any) -> int:
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+    return int(shape[1]) if len(shape) == 2 else 1
 
 
 def _is_nested(classes: Any) -> bool:

@@ -16,13 +16,14 @@ from sklearn.utils.metadata_routing import process_routing
 from incremental._blocks import align, is_lazy, known_rows, n_rows
 from incremental._chain import fold, resolve_prefetch, scheduler, shares_memory
 from incremental._classes import find_classes, needs_classes
+from incremental._copy import copy_estimator
 from incremental._partial_fit import (
     Fitting,
     PartialFit,
     check_params,
     check_partial_fit,
 )
-from incremental._post_fit import ParallelPostFit
+from incremental._post_fit import ParallelPostFit, check_target
 
 
 class Incremental(ParallelPostFit):
@@ -146,6 +147,7 @@ optional
             class that is not among `classes`.
         """
         check_partial_fit(self.estimator)
+        check_target(self.estimator, y)
         return self._pass(Fitting(clone(self.estimator)), _new_rng(self.random_state), X, y, params)
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
@@ -173,7 +175,7 @@ optional
         """
         if "estimator_" not in vars(self):
             return self.fit(X, y, **params)
-        fitting = Fitting(copy.deepcopy(self.estimator_), self._dtype)
+        fitting = Fitting(copy_estimator(self.estimator_), self._dtype)
         return self._pass(fitting, copy.deepcopy(self._rng), X, y, params)
 
     def _pass(
@@ -205,7 +207,7 @@ optional
                 raise ValueError("X has no rows in any block; expected at least one.")
             if not in_place:
                 # What a worker sends may be read-only, and estimators crash on that.
-                fitting = fitting._replace(estimator=copy.deepcopy(fitting.estimator))
+                fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
         else:
             others = self._with_classes(fitting.estimator, y, others)
             step = PartialFit(tuple(rows), others, self.batch_size)
@@ -242,7 +244,9 @@ optional
         if "classes" in others or y is None or not needs_classes(estimator):
             return others
         classes = getattr(estimator, "classes_", None)
-        return {**others, "classes": find_classes(y) if classes is None else classes}
+        if classes is None:
+            classes = find_classes(estimator, y)
+        return {**others, "classes": classes}
 
 
 def _new_rng(random_state: Any) -> np.random.RandomState:

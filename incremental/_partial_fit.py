@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 
 from incremental._blocks import check_rows, n_rows, take_rows
 from incremental._classes import check_classes
+from incremental._copy import aligned, copy_estimator
 from incremental._notes import noted
 
 
@@ -45,8 +45,8 @@ class PartialFit:
     batch_size : int or None
         Rows for each call of ``partial_fit``; all of the block if None.
     in_place : bool
-        Whether the estimator may be fitted itself instead of a copy. A copy is needed
-        where the step may run twice.
+        Whether the estimator may be fitted itself, as where all steps run once and in
+        one process. Otherwise a step may run twice, and what it gets has travelled.
     """
 
     names: tuple[str, ...]
@@ -66,9 +66,12 @@ class PartialFit:
         if rows == 0:
             return fitting
         if not self.in_place:
-            fitting = fitting._replace(estimator=copy.deepcopy(fitting.estimator))
+            fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
+            pieces = tuple(map(aligned, pieces))
         with noted(f"in a block of {rows} rows"):
-            return self.fit_block(fitting, dict(zip(self.names, pieces, strict=True)))
+            block = dict(zip(self.names, pieces, strict=True))
+            fitting = self.fit_block(fitting, block)
+        return fitting._replace(n_rows=fitting.n_rows + rows)
 
     def fit_block(self, fitting: Fitting, block: dict[str, Any]) -> Fitting:
         """Fit the estimator itself on a block, as it comes."""
@@ -78,7 +81,7 @@ class PartialFit:
         X = _conform(block["X"], dtype)
         for batch in _batches({**block, "X": X}, self.batch_size):
             call_partial_fit(fitting.estimator, batch, self.params)
-        return Fitting(fitting.estimator, dtype, fitting.n_rows + n_rows(X))
+        return fitting._replace(dtype=dtype)
 
 
 def call_partial_fit(

@@ -37,6 +37,21 @@ def _can_fit_predict(self: Any) -> bool:
     return hasattr(self._inner, "fit_predict") and hasattr(self._inner, "predict")
 
 
+def check_target(estimator: Any, y: Any) -> None:
+    """Check that y is there if the estimator needs it.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if y is None and get_tags(estimator).target_tags.required:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is "
+            "None."
+        )
+
+
 class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     """Apply a fitted estimator to dask collections, lazily and in parallel.
 
@@ -126,6 +141,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                     f"data in memory. Pass a sample of it (`{name}.compute()`), or use "
                     "`Incremental` with an estimator that has `partial_fit`."
                 )
+        check_target(self.estimator, y)
         data = (X,) if y is None else (X, y)
         self.estimator_ = clone(self.estimator).fit(*data, **params)
         return self

@@ -1,0 +1,182 @@
+"""What is checked of every estimator, and the estimators."""
+
+import warnings
+from types import FunctionType
+
+import dask.array as da
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.cluster import Birch, MiniBatchKMeans
+from sklearn.decomposition import (
+    IncrementalPCA,
+    LatentDirichletAllocation,
+    MiniBatchDictionaryLearning,
+    MiniBatchNMF,
+)
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.feature_selection import SelectFromModel
+from sklearn.linear_model import (
+    PassiveAggressiveClassifier,
+    PassiveAggressiveRegressor,
+    Perceptron,
+    SGDClassifier,
+    SGDOneClassSVM,
+    SGDRegressor,
+)
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
+from sklearn.naive_bayes import (
+    BernoulliNB,
+    CategoricalNB,
+    ComplementNB,
+    GaussianNB,
+    MultinomialNB,
+)
+from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+
+SGD = SGDClassifier(random_state=0)
+N_ROWS = 60
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)
+    PASSIVE = [
+        PassiveAggressiveClassifier(random_state=0),
+        PassiveAggressiveRegressor(random_state=0),
+    ]
+
+ESTIMATORS = [
+    BernoulliNB(),
+    CategoricalNB(),
+    ComplementNB(),
+    GaussianNB(),
+    MultinomialNB(),
+    Perceptron(random_state=0),
+    SGD,
+    SGDClassifier(random_state=np.random.RandomState(0), average=True),
+    MLPClassifier(hidden_layer_sizes=(4,), random_state=0),
+    SGDRegressor(random_state=0),
+    MLPRegressor(hidden_layer_sizes=(4,), random_state=0),
+    SGDOneClassSVM(random_state=0),
+    StandardScaler(),
+    MiniBatchKMeans(n_clusters=2, random_state=0, n_init=1),
+    MinMaxScaler(),
+    MaxAbsScaler(),
+    BernoulliRBM(n_components=2, random_state=0),
+    LatentDirichletAllocation(n_components=2, random_state=0),
+    MiniBatchDictionaryLearning(n_components=2, random_state=0),
+    HashingVectorizer(n_features=16),
+    Birch(n_clusters=None),
+    IncrementalPCA(n_components=2),
+    MiniBatchNMF(n_components=2, random_state=0),
+    MultiOutputClassifier(SGD),
+    MultiOutputRegressor(SGDRegressor(random_state=0)),
+    OneVsOneClassifier(SGD),
+    OneVsRestClassifier(SGD),
+    SelectFromModel(SGD),
+    *PASSIVE,
+]
+CLASSIFIERS = (
+    BernoulliNB,
+    CategoricalNB,
+    ComplementNB,
+    GaussianNB,
+    MultinomialNB,
+    Perceptron,
+    SGDClassifier,
+    MLPClassifier,
+    MultiOutputClassifier,
+    OneVsOneClassifier,
+    OneVsRestClassifier,
+    SelectFromModel,
+    PassiveAggressiveClassifier,
+)
+
+
+def name_of(estimator):
+    return type(estimator).__name__
+
+
+def make_data(estimator, seed=0):
+    """Make X, y and the parameters of the fit that suit an estimator."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 3, size=(N_ROWS, 4)).astype(float) + 0.0
+    if not isinstance(estimator, CategoricalNB):
+        X += rng.random(X.shape)
+    if isinstance(estimator, HashingVectorizer):
+        return np.array([f"word{n} and" for n in range(N_ROWS)], dtype=object), None, {}
+    y = rng.integers(0, 3, size=N_ROWS)
+    if isinstance(estimator, MultiOutputClassifier):
+        return X, np.stack([y, y % 2], axis=1), {"classes": [[0, 1, 2], [0, 1]]}
+    if isinstance(estimator, MultiOutputRegressor):
+        return X, np.stack([y, -y], axis=1) + 0.5, {}
+    if isinstance(estimator, CLASSIFIERS):
+        return X, y, {"classes": [0, 1, 2]}
+    return X, y + 0.25, {}
+
+
+def plain_loop(estimator, X, y, params, chunks, order=None, batch_size=None):
+    """Fit a clone by the loop that everything is compared to."""
+    estimator = clone(estimator)
+    stops = np.cumsum(chunks)
+    starts = stops - chunks
+    for block in range(len(chunks)) if order is None else order:
+        size = batch_size or max(chunks[block], 1)
+        for start in range(starts[block], stops[block], size):
+            rows = slice(start, min(start + size, stops[block]))
+            data = (X[rows],) if y is None else (X[rows], y[rows])
+            estimator.partial_fit(*data, **params)
+    return estimator
+
+
+def as_dask(values, chunks):
+    if values is None:
+        return None
+    return da.from_array(values, chunks=(tuple(chunks), *values.shape[1:]), name=False)
+
+
+def assert_same_state(one, other, path="estimator", seen=None):
+    """Compare two objects through and through, every array bit by bit."""
+    seen = set() if seen is None else seen
+    if id(one) in seen:
+        return
+    seen.add(id(one))
+    assert type(one) is type(other), path
+    if isinstance(one, np.random.RandomState):
+        assert_same_state(one.get_state(), other.get_state(), path, seen)
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype, path
+        if one.dtype == object:
+            assert_same_state(list(one), list(other), path, seen)
+        else:
+            assert one.shape == other.shape, path
+            assert one.tobytes() == other.tobytes(), path
+    elif isinstance(one, dict):
+        assert list(one) == list(other), path
+        for key in one:
+            assert_same_state(one[key], other[key], f"{path}[{key!r}]", seen)
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), path
+        for place, (left, right) in enumerate(zip(one, other, strict=True)):
+            assert_same_state(left, right, f"{path}[{place}]", seen)
+    elif isinstance(one, float):
+        assert np.float64(one).tobytes() == np.float64(other).tobytes(), path
+    elif hasattr(one, "__dict__") and not isinstance(one, type | FunctionType):
+        assert_same_state(vars(one), vars(other), path, seen)
+    elif isinstance(one, int | str | bytes | bool | type(None) | np.generic):
+        assert one == other, path
+
+
+class Recorder(BaseEstimator):
+    """Keeps what `partial_fit` is called with."""
+
+    def partial_fit(self, X, y=None, sample_weight=None, note=None):
+        self.calls_ = [*getattr(self, "calls_", []), (X, y, sample_weight, note)]
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return np.asarray(X).sum(axis=1)
+
+    def score(self, X, y=None):
+        return 0.0
