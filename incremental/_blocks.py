@@ -84,11 +84,8 @@ def is_array(value: object) -> bool:
 
 def is_frame(value: object) -> bool:
     """Tell whether `value` is a dask dataframe or series."""
-    return (
-        is_dask_collection(value)
-        and hasattr(value, "divisions")
-        and hasattr(value, "map_partitions")
-    )
+    # The type is asked because a Delayed has every attribute.
+    return is_dask_collection(value) and hasattr(type(value), "known_divisions")
 
 
 def is_lazy(value: object) -> bool:

@@ -1,0 +1,1 @@
+"""Measurements of the library at work; each module says what it measures."""

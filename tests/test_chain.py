@@ -1,0 +1,210 @@
+"""The fold: order, look-ahead, reads, statistics of the whole data."""
+
+import threading
+import time
+import weakref
+from collections import Counter
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from dask.delayed import delayed
+
+from incremental._blocks import align
+from incremental._chain import fold, map_blocks, n_threads, resolve_prefetch, scheduler
+
+
+class Source:
+    """A dask array that counts its reads and the blocks of it that are alive."""
+
+    def __init__(self, n_blocks, rows=10, seconds=0.0):
+        self.reads = Counter()
+        self.live = self.most_live = 0
+        self._lock = threading.Lock()
+        self._seconds = seconds
+        read = delayed(self._read, pure=False)
+        self.array = da.concatenate(
+            [
+                da.from_delayed(read(block, rows), (rows, 2), dtype=float)
+                for block in range(n_blocks)
+            ]
+        )
+
+    def _read(self, block, rows):
+        time.sleep(self._seconds)
+        values = np.full((rows, 2), float(block))
+        with self._lock:
+            self.reads[block] += 1
+            self.live += 1
+            self.most_live = max(self.most_live, self.live)
+        weakref.finalize(values, self._forget)
+        return values
+
+    def _forget(self):
+        with self._lock:
+            self.live -= 1
+
+
+def collect(state, *pieces):
+    return [*state, *(float(piece[0, 0]) for piece in pieces)]
+
+
+def slow(state, X):
+    time.sleep(0.01)
+    return state + len(X)
+
+
+def run_fold(collections, step=collect, state=(), prefetch=2, order=None):
+    blocks = align(collections)
+    return fold(
+        blocks,
+        step,
+        state,
+        order=range(len(blocks)) if order is None else order,
+        prefetch=prefetch,
+        get=scheduler(),
+        name="step",
+    )
+
+
+def test_a_fold_takes_the_blocks_in_the_order_given(scheduler):
+    X = da.arange(12, chunks=2).reshape(-1, 1)
+    order = [3, 0, 5, 1, 4, 2]
+    assert run_fold({"X": X}, order=order) == [2.0 * block for block in order]
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 5])
+def test_no_more_blocks_live_than_the_look_ahead_and_one(prefetch):
+    source = Source(30)
+    with dask.config.set(scheduler="threads", num_workers=8):
+        run_fold({"X": source.array}, slow, 0, prefetch=prefetch)
+    assert 1 <= source.most_live <= prefetch + 1
+
+
+def test_the_look_ahead_is_used():
+    source = Source(30)
+    with dask.config.set(scheduler="threads", num_workers=8):
+        run_fold({"X": source.array}, slow, 0, prefetch=4)
+    assert source.most_live == 5
+
+
+def test_slices_of_one_chunk_are_not_all_cut_ahead():
+    cuts = []
+
+    def cut(block):
+        cuts.append(time.monotonic())
+        return block + 0
+
+    X = da.ones((40, 2), chunks=(40, 2)).rechunk((4, 2)).map_blocks(cut, dtype=float)
+    ends = []
+
+    def step(state, X):
+        time.sleep(0.02)
+        ends.append(time.monotonic())
+        return state
+
+    with dask.config.set(scheduler="threads", num_workers=4):
+        cuts.clear()
+        run_fold({"X": X}, step, 0, prefetch=1)
+    assert all(cuts[k + 2] > ends[k] for k in range(8))
+
+
+def test_every_root_is_read_once_per_pass():
+    source = Source(12)
+    run_fold({"X": source.array.rechunk((7, 1)), "y": source.array})
+    assert source.reads == Counter(range(12))
+
+
+@pytest.mark.parametrize("n_blocks", [20, 80])
+def test_statistics_of_the_whole_data_keep_the_bound(n_blocks):
+    source = Source(n_blocks)
+    X = (source.array - source.array.mean(axis=0)) / source.array.std(axis=0)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": X}, slow, 0, prefetch=1)
+    assert set(source.reads.values()) == {2}
+    assert source.most_live <= 8
+
+
+def test_statistics_of_the_whole_data_give_the_same_values(scheduler):
+    x = da.arange(12, chunks=2).reshape(-1, 1)
+    expected = [float(v) for v in (np.arange(0, 12, 2) - 5.5)]
+    for _ in range(2):
+        assert run_fold({"X": x - x.mean(axis=0)}) == expected
+
+
+def test_a_fold_works_twice_on_persisted_collections(scheduler):
+    X = (da.arange(12, chunks=2).reshape(-1, 1) + 1).persist()
+    for collections in ({"X": X}, {"X": X, "y": X * 2}, {"X": X * 2, "y": X}):
+        assert run_fold(collections) == run_fold(collections)
+    assert run_fold({"X": X}) == [1.0, 3.0, 5.0, 7.0, 9.0, 11.0]
+    assert X.sum().compute() == 78
+
+
+def test_an_error_while_reading_names_the_block(scheduler):
+    X = da.arange(12, chunks=2).map_blocks(fail_at_six, dtype=int).reshape(-1, 1)
+    with pytest.raises(ValueError, match="six") as caught:
+        run_fold({"X": X})
+    assert any("block 3 (of 0 to 5), rows 6 to 7" in n for n in caught.value.__notes__)
+
+
+def fail_at_six(block):
+    if 6 in block:
+        raise ValueError("six")
+    return block
+
+
+def test_map_blocks_returns_one_result_per_block(scheduler):
+    blocks = align({"X": da.ones((5, 2), chunks=(2, 2))})
+    from incremental._chain import scheduler as active
+
+    assert map_blocks(blocks, np.sum, get=active(), name="sum") == [4.0, 4.0, 2.0]
+
+
+def test_dasks_diagnostics_see_the_reads_and_the_steps():
+    from dask.diagnostics import Profiler
+
+    with dask.config.set(scheduler="threads"), Profiler() as profiler:
+        run_fold({"X": Source(4).array})
+    names = [result.key[0].rsplit("-", 1)[0] for result in profiler.results]
+    assert names.count("step") == 4
+    assert sum("read" in name for name in names) == 4
+
+
+@pytest.mark.parametrize("prefetch", [-1, 1.5, "all", None, True])
+def test_a_wrong_prefetch_is_refused(prefetch):
+    with pytest.raises(ValueError, match="prefetch must be 'auto' or an integer"):
+        resolve_prefetch(prefetch, scheduler())
+
+
+def test_auto_prefetch_is_the_number_of_threads_and_at_least_two():
+    with dask.config.set(scheduler="threads", num_workers=7):
+        assert resolve_prefetch("auto", scheduler()) == 7
+    with dask.config.set(scheduler="synchronous"):
+        assert n_threads(scheduler()) == 1
+        assert resolve_prefetch("auto", scheduler()) == 2
+
+
+def test_auto_prefetch_on_a_cluster_is_its_number_of_threads(client):
+    assert n_threads(scheduler()) == 2
+
+
+def test_the_live_blocks_on_a_cluster_of_processes_are_bounded(client):
+    from distributed.diagnostics import MemorySampler
+
+    def make(block_id=None):
+        return np.full((250_000, 2), float(block_id[0]))
+
+    X = da.map_blocks(
+        make, chunks=((250_000,) * 30, (2,)), dtype=float, meta=np.empty((0, 2))
+    )
+    sampler = MemorySampler()
+    with sampler.sample("fit", measure="managed", interval=0.02):
+        run_fold({"X": X}, nap, 0, prefetch=2)
+    peak = sampler.to_pandas()["fit"].max() / (250_000 * 16)
+    assert 0 < peak <= 2 + 4
+
+
+def nap(state, X):
+    time.sleep(0.03)
+    return state
