@@ -70,11 +70,12 @@ def per_block(make: Callable[[], Any], n_blocks: int) -> float:
 
 def compare(n_blocks: int, runs: int) -> tuple[float, float]:
     """Return the median seconds for each block, ours and dask-ml's."""
-    pairs = [
-        (per_block(ours, n_blocks), per_block(dask_ml, n_blocks)) for _ in range(runs)
-    ]
-    own, other = zip(*pairs, strict=True)
-    return median(own), median(other)
+    seconds: dict[Callable[[], Any], list[float]] = {ours: [], dask_ml: []}
+    for number in range(runs):
+        # Each goes first in turn.
+        for make in sorted(seconds, key=[ours, dask_ml].index, reverse=number % 2 == 1):
+            seconds[make].append(per_block(make, n_blocks))
+    return median(seconds[ours]), median(seconds[dask_ml])
 
 
 def run(sizes: Sequence[int], runs: Sequence[int]) -> list[tuple[float, float]]:

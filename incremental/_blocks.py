@@ -199,11 +199,16 @@ def merge_columns(name: str, array: Any) -> Any:
     Raises
     ------
     ValueError
-        If the array has no dimension.
+        If the array has no dimension, or chunks of an unknown number of columns.
     """
     if array.ndim == 0:
         raise ValueError(f"{name} is a dask array of 0 dimensions; expected rows.")
     split = {axis: -1 for axis in range(1, array.ndim) if array.numblocks[axis] > 1}
+    if any(np.isnan(array.shape[axis]) for axis in split):
+        raise ValueError(
+            f"The number of columns of {name} is unknown (shape {array.shape}) and they "
+            f"are in several chunks; call `compute_chunk_sizes()` on {name} first."
+        )
     return array.rechunk(split) if split else array
 
 

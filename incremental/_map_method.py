@@ -57,7 +57,7 @@ def map_method(
     if not several:
         return _map(_apply, X, empty[0], model, method, params, empty[0])
     anything = np.empty(0, dtype=object)
-    outputs = _map(_apply_all, X, anything, model, method, params, empty)
+    outputs = _map(_apply, X, anything, model, method, params, empty)
     return [_map(_pick, outputs, one, which) for which, one in enumerate(empty)]
 
 
@@ -89,19 +89,24 @@ def _map(function: Any, X: Any, empty: Any, *args: Any) -> Any:
     )
 
 
-def _apply(block: Any, estimator: Any, method: str, params: Any, empty: Any) -> Any:
-    rows = n_rows(block)
-    if rows == 0:
+def _apply(
+    block: Any,
+    estimator: Any,
+    method: str,
+    params: Any,
+    empty: Any,
+    block_id: Any = None,
+    partition_info: Any = None,
+) -> Any:
+    """Call a method on a block; dask tells an array's block or a frame's partition."""
+    if n_rows(block) == 0:
         return empty
-    with noted(f"in {method} of a block of {rows} rows"):
+    position = block_id[0] if partition_info is None else partition_info["number"]
+    with noted(f"in {method} of block {position}"):
         output = getattr(estimator, method)(block, **params)
-    if hasattr(empty, "iloc") and not hasattr(output, "iloc"):
-        return _as_pandas(output, empty, block.index)
-    return output
-
-
-def _apply_all(block: Any, estimator: Any, method: str, params: Any, empty: Any) -> Any:
-    return _apply(block, estimator, method, params, empty)
+        if hasattr(empty, "iloc") and not hasattr(output, "iloc"):
+            return _as_pandas(output, empty, block.index)
+        return output
 
 
 def _pick(outputs: Any, which: int) -> Any:
