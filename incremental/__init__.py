@@ -1,5 +1,8 @@
 """Fit and apply scikit-learn estimators on dask collections larger than memory."""
 
+import importlib.metadata
+import warnings
+
 from incremental._incremental import Incremental
 from incremental._iter_blocks import iter_blocks
 from incremental._post_fit import ParallelPostFit
@@ -7,3 +10,21 @@ from incremental._post_fit import ParallelPostFit
 __version__ = "0.1.0"
 
 __all__ = ["Incremental", "ParallelPostFit", "__version__", "iter_blocks"]
+
+
+def _warn_of_namesake() -> None:
+    try:
+        importlib.metadata.distribution("incremental")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    warnings.warn(
+        "A distribution named 'incremental' (a versioning tool that Twisted uses) is "
+        "installed beside 'dask-incremental'. Both write to the same import name, so "
+        "that one of them is broken. Install them in separate environments: `pip "
+        "uninstall incremental dask-incremental`, then `pip install dask-incremental`.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+_warn_of_namesake()

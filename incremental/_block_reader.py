@@ -49,7 +49,9 @@ class BlockReader:
             for block, tasks in zip(plan.blocks, self._tasks, strict=True)
         ]
         self._uses_left = Counter(key for keys in self._borrowed for key in keys)
-        self._shared: dict[Key, Future[Any]] = {key: Future() for key in self._uses_left}
+        self._shared: dict[Key, Future[Any]] = {
+            key: Future() for key in self._uses_left
+        }
         self._lock = threading.Lock()
 
     def __enter__(self) -> BlockReader:
@@ -89,8 +91,7 @@ class BlockReader:
 
     def _run(self, graph: Graph, outputs: list[Key], lent: list[Key]) -> Any:
         local = {} if self._pool is None else {"pool": self._pool}
-        # Without its own callbacks, a run beside others would unregister those of dask's
-        # diagnostics.
+        # With dask's diagnostics as callbacks, runs beside each other unregister them.
         return run(
             self._get,
             self._with_futures(graph),

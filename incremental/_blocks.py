@@ -206,8 +206,8 @@ def merge_columns(name: str, array: Any) -> Any:
     split = {axis: -1 for axis in range(1, array.ndim) if array.numblocks[axis] > 1}
     if any(np.isnan(array.shape[axis]) for axis in split):
         raise ValueError(
-            f"The number of columns of {name} is unknown (shape {array.shape}) and they "
-            f"are in several chunks; call `compute_chunk_sizes()` on {name} first."
+            f"The number of columns of {name} is unknown (shape {array.shape}), and "
+            f"they are in several chunks; call `compute_chunk_sizes()` on {name} first."
         )
     return array.rechunk(split) if split else array
 

@@ -64,7 +64,7 @@ def open_pool(get: Callable[..., Any]) -> Executor | None:
 
 def n_threads(get: Callable[..., Any]) -> int:
     """Count the tasks that a scheduler runs at the same time."""
-    client = getattr(get, "__self__", None)
+    client: Any = getattr(get, "__self__", None)
     if hasattr(client, "nthreads"):
         return sum(client.nthreads().values())
     if get is get_sync:
@@ -129,11 +129,11 @@ def fold(
     plan = plan_pass(blocks, order)
     graph: Graph = {}
     token = uuid4().hex
-    done = [f"state-{token}"]
+    done: list[Key] = [f"state-{token}"]
     graph[done[0]] = DataNode(done[0], state)
     graph[f"step-{token}"] = DataNode(f"step-{token}", step)
     for place, block in enumerate(plan.blocks):
-        gate = done[place - prefetch] if place > prefetch else None
+        gate: Key = done[place - prefetch] if place > prefetch else None
         if gate is not None and not shares_memory(get):
             # A task between them, so that no read makes the state travel.
             fitted, gate = gate, (f"look-ahead-{token}", place)
@@ -217,7 +217,9 @@ class Plan:
     def __init__(self, blocks: Blocks, order: Sequence[int]) -> None:
         self._token = uuid4().hex
         self._futures = {
-            task.key: task for task in blocks.graph.values() if isinstance(task, TaskRef)
+            task.key: task
+            for task in blocks.graph.values()
+            if isinstance(task, TaskRef)
         }
         self._nodes = as_nodes(blocks.graph)
         self._keys: dict[Key, Key] = {}
@@ -258,7 +260,9 @@ class Plan:
 
     def foreign(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
         """Return the keys of earlier blocks' tasks whose results a block needs."""
-        needs = set(block.outputs).union(*(task.dependencies for task in tasks.values()))
+        needs = set(block.outputs).union(
+            *(task.dependencies for task in tasks.values())
+        )
         return needs - tasks.keys() - self._futures.keys()
 
     def with_futures(self, graph: Graph) -> Graph:
@@ -266,8 +270,8 @@ class Plan:
         return {**graph, **self._futures}
 
     def _walk(self, keys: list[Key], place: int) -> list[Key]:
-        """Number the tasks that no earlier block needs, dependencies first."""
-        new = []
+        """Name the tasks that no earlier block needs, dependencies first."""
+        new: list[Key] = []
         for key in _dependencies_first(keys, self._needs, self._first):
             if key in self._nodes:
                 self._first[key] = place
@@ -316,7 +320,10 @@ def _settle(graph: Graph, keys: list[Key]) -> Graph:
     lazy = [Delayed(output, tasks) for output in outputs]
     settled = dask.persist(*lazy, optimize_graph=False)
     results = (dict(done.dask)[done.key] for done in settled)
-    return {**graph, **{key: _literal(key, r) for key, r in zip(keys, results)}}
+    return {
+        **graph,
+        **{key: _literal(key, r) for key, r in zip(keys, results, strict=True)},
+    }
 
 
 def _literal(key: Key, value: Any) -> Any:

@@ -48,7 +48,9 @@ def aligned(piece: Any) -> Any:
 
 def _buffers(piece: Any) -> list[Any]:
     if hasattr(piece, "iloc"):
-        columns = [piece] if piece.ndim == 1 else [column for _, column in piece.items()]
+        columns = (
+            [piece] if piece.ndim == 1 else [column for _, column in piece.items()]
+        )
         plain = (column for column in columns if isinstance(column.dtype, np.dtype))
         return [column.to_numpy() for column in plain]
     if isinstance(piece, np.ndarray):
@@ -59,7 +61,7 @@ def _buffers(piece: Any) -> list[Any]:
 def _birch_nodes(estimator: Any) -> Iterator[Any]:
     while hasattr(estimator, "steps"):
         estimator = estimator.steps[-1][1]
-    nodes = [getattr(estimator, "root_", None)]
+    nodes: list[Any] = [getattr(estimator, "root_", None)]
     while nodes:
         node = nodes.pop()
         if hasattr(node, "init_centroids_") and node.subclusters_:

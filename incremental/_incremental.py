@@ -83,11 +83,11 @@ class Incremental(ParallelPostFit):
     >>> from incremental import Incremental
     >>> X = da.random.default_rng(0).normal(size=(1000, 5), chunks=(100, 5))
     >>> y = (X[:, 0] > 0).astype(int)
-    >>> model = Incremental(SGDClassifier(random_state=0), classes=[0, 1], random_state=0)
+    >>> model = Incremental(SGDClassifier(random_state=0), random_state=0)
     >>> model.fit(X, y).coef_.shape
     (1, 5)
     >>> model.predict(X)
-    dask.array<apply, shape=(1000,), dtype=int64, chunksize=(100,), chunktype=numpy.ndarray>
+    dask.array<apply, shape=(1000,), dtype=int64, chunksize=(100,), ...>
     >>> model.score(X, y) > 0.9
     True
     """
@@ -148,7 +148,9 @@ optional
         """
         check_partial_fit(self.estimator)
         check_target(self.estimator, y)
-        return self._pass(Fitting(clone(self.estimator)), _new_rng(self.random_state), X, y, params)
+        return self._pass(
+            Fitting(clone(self.estimator)), _new_rng(self.random_state), X, y, params
+        )
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
         """Continue the fit in one more pass, or start it.

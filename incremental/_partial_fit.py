@@ -118,7 +118,9 @@ def check_params(estimator: Any, names: Iterable[str]) -> None:
         If it does not.
     """
     parameters = inspect.signature(estimator.partial_fit).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    if any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    ):
         return
     for name in names:
         if name not in parameters:
@@ -128,9 +130,7 @@ def check_params(estimator: Any, names: Iterable[str]) -> None:
             )
 
 
-def _batches(
-    block: Mapping[str, Any], size: int | None
-) -> Iterator[Mapping[str, Any]]:
+def _batches(block: Mapping[str, Any], size: int | None) -> Iterator[Mapping[str, Any]]:
     if size is None:
         yield block
         return
@@ -158,7 +158,7 @@ def _conform(X: Any, dtype: Any) -> Any:
 
 
 def _common_dtype(X: Any) -> Any:
-    """Return the type that X has as one NumPy array, or None if that is no plain one."""
+    """Return the type that X has as one NumPy array; None if it is not a plain one."""
     if hasattr(X, "dtypes"):
         dtypes = list(np.atleast_1d(np.asarray(X.dtypes, dtype=object)))
         plain = dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes)

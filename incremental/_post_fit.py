@@ -95,7 +95,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     >>> classifier = ParallelPostFit(SVC()).fit(X, y)
     >>> big = da.from_array(X, chunks=(25, 20))
     >>> classifier.predict(big)
-    dask.array<apply, shape=(100,), dtype=int64, chunksize=(25,), chunktype=numpy.ndarray>
+    dask.array<apply, shape=(100,), dtype=int64, chunksize=(25,), ...>
     >>> classifier.score(big, y)
     0.96
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import dask
@@ -14,9 +14,7 @@ from incremental._blocks import align, is_lazy, n_rows
 from incremental._chain import map_blocks, scheduler
 
 
-def score_by_block(
-    estimator: Any, X: Any, y: Any, sample_weight: Any = None
-) -> float:
+def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
     """Score a fitted estimator as its own ``score`` does, block by block.
 
     Parameters
@@ -80,7 +78,12 @@ class _Gathered:
         value = getattr(self._wrapper, name)
         if name.startswith("_") or not callable(value):
             return value
-        return lambda *args, **params: dask.compute(value(*args, **params))[0]
+
+        @wraps(value)
+        def compute(*args: Any, **params: Any) -> Any:
+            return dask.compute(value(*args, **params))[0]
+
+        return compute
 
 
 def _score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
@@ -92,7 +95,7 @@ def _score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]
     if score is RegressorMixin.score:
         return Moments.of, _r2
     raise TypeError(
-        f"{type(estimator).__name__} has a `score` of its own, which cannot be computed "
+        f"{type(estimator).__name__} has a `score` of its own, which is not computed "
         "block by block. Pass `scoring`, a name or a callable as scikit-learn's "
         "`get_scorer` takes, or call `estimator_.score` on data in memory."
     )

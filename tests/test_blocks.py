@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from incremental import Incremental
 from incremental._blocks import align
 from incremental._chain import map_blocks, scheduler
+from tests.contracts import Recorder
 
 
 @pytest.fixture
@@ -79,9 +81,6 @@ def test_the_same_block_counts_are_paired_and_checked_in_each_block():
     y = da.arange(10, chunks=5)
     y = y[y != 7]
     with pytest.raises(ValueError, match="X has 5, y has 4") as caught:
-        from incremental import Incremental
-        from tests.contracts import Recorder
-
         Incremental(Recorder()).fit(X, y)
     assert any("block 1" in note for note in caught.value.__notes__)
 
@@ -94,8 +93,10 @@ def test_a_frame_and_an_array_of_other_partitioning_are_refused(no_compute):
 
 def test_a_frame_and_an_array_of_the_same_partitioning_are_paired():
     X = dd.from_pandas(pd.DataFrame({"a": range(10)}), npartitions=5)
-    for y, X in computed({"X": X, "y": da.arange(10, chunks=2)}):
-        np.testing.assert_array_equal(X[:, 0], y) if X.ndim == 2 else None
+    blocks = align({"X": X, "y": da.arange(10, chunks=2)})
+    assert blocks.names == ("X", "y")
+    for X_block, y_block in computed({"X": X, "y": da.arange(10, chunks=2)}):
+        np.testing.assert_array_equal(X_block[:, 0], y_block)
 
 
 def test_columns_of_one_parquet_data_set_pair(parquet, scheduler):

@@ -129,14 +129,16 @@ def test_every_method_after_the_fit_yields_what_the_estimator_yields(estimator):
         blocks = [getattr(wrapper.estimator_, method)(X[rows]) for rows in non_empty]
         if not isinstance(received, list):
             received, whole, blocks = [received], [whole], [[b] for b in blocks]
-        for got, wanted, parts in zip(received, whole, zip(*blocks), strict=True):
+        for got, wanted, parts in zip(
+            received, whole, zip(*blocks, strict=True), strict=True
+        ):
             assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
             assert got.chunks[0] == chunks
             computed = got.compute()
             assert type(computed) is type(wanted)
-            np.testing.assert_array_equal(_dense(computed), np.concatenate(
-                [_dense(part) for part in parts]
-            ))
+            np.testing.assert_array_equal(
+                _dense(computed), np.concatenate([_dense(part) for part in parts])
+            )
 
 
 def _dense(values):

@@ -213,7 +213,9 @@ def test_a_dataframe_as_meta_gives_a_dataframe_with_the_index_of_the_input(data,
 
 
 def test_set_output_pandas_gives_dataframes_for_dataframes(frame):
-    wrapper = ParallelPostFit(StandardScaler()).set_output(transform="pandas").fit(frame)
+    wrapper = (
+        ParallelPostFit(StandardScaler()).set_output(transform="pandas").fit(frame)
+    )
     received = wrapper.transform(dd.from_pandas(frame, npartitions=3))
     assert isinstance(received, dd.DataFrame)
     assert list(received.columns) == list("abcdef")

@@ -1,0 +1,500 @@
+"""The wrapper: parameters, passes, failures."""
+
+import copy
+import logging
+import os
+import pickle
+from collections import Counter
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.linear_model import SGDClassifier, SGDRegressor
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from incremental import Incremental, ParallelPostFit
+from tests.contracts import Recorder, assert_same_state, plain_loop
+from tests.test_chain import Source
+
+SGD = SGDClassifier(random_state=0)
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(100, 4))
+    return X, (X[:, 0] > 0).astype(int)
+
+
+def cut(*arrays, rows=25):
+    return [da.from_array(a, chunks=(rows, *a.shape[1:])) for a in arrays]
+
+
+def snapshot(wrapper):
+    return copy.deepcopy(vars(wrapper))
+
+
+def test_data_in_memory_is_fitted_by_one_direct_call(data, no_compute):
+    X, y = data
+    wrapper = Incremental(Recorder()).fit(X, y, sample_weight=y, note="n")
+    ((X_seen, y_seen, weight, note),) = wrapper.estimator_.calls_
+    assert X_seen is X
+    assert y_seen is y
+    assert weight is y
+    assert note == "n"
+
+
+@pytest.mark.parametrize(
+    "kind", [np.asarray, sp.csr_matrix, pd.DataFrame, np.ndarray.tolist]
+)
+def test_any_data_in_memory_that_the_estimator_takes_is_fitted(kind, data):
+    X, y = data
+    expected = clone(SGD).partial_fit(kind(X), y, classes=[0, 1])
+    assert_same_state(Incremental(SGD).fit(kind(X), y).estimator_, expected)
+
+
+def test_in_memory_batches_are_cut(data):
+    X, y = data
+    wrapper = Incremental(Recorder(), batch_size=40).fit(X, y)
+    assert [len(call[0]) for call in wrapper.estimator_.calls_] == [40, 40, 20]
+
+
+def test_frames_reach_the_estimator_as_frames(data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(y=y)
+    lazy = dd.from_pandas(frame, npartitions=4)
+    wrapper = Incremental(SGD, shuffle_blocks=False).fit(lazy[list("abcd")], lazy["y"])
+    assert list(wrapper.feature_names_in_) == list("abcd")
+    expected = clone(SGD)
+    for part in range(4):
+        block = lazy.get_partition(part).compute()
+        expected.partial_fit(block[list("abcd")], block["y"], classes=[0, 1])
+    assert_same_state(wrapper.estimator_, expected)
+
+
+def test_sparse_blocks_are_fitted(data):
+    X, y = data
+    blocks = cut(X)[0].map_blocks(sp.csr_matrix)
+    wrapper = Incremental(SGD, shuffle_blocks=False).fit(blocks, y)
+    expected = clone(SGD)
+    for rows in np.split(np.arange(100), 4):
+        expected.partial_fit(sp.csr_matrix(X[rows]), y[rows], classes=[0, 1])
+    assert_same_state(wrapper.estimator_, expected)
+
+
+def test_blocks_of_different_float_types_are_fitted(data):
+    X, y = data
+    mixed = da.concatenate([*cut(X[:50]), *cut(X[50:].astype("f4"))])
+    mixed = da.map_blocks(lambda block: block, mixed, dtype=float)
+    assert Incremental(SGD).fit(mixed, y).coef_.dtype == float
+
+
+def test_partial_fit_with_another_float_type_continues(data):
+    X, y = data
+    wrapper = Incremental(SGD).partial_fit(X, y).partial_fit(X.astype("f4"), y)
+    assert wrapper.coef_.dtype == float
+
+
+def test_the_order_of_the_blocks_is_drawn_from_the_random_state():
+    X = da.arange(40, chunks=4).reshape(-1, 1)
+    wrapper = Incremental(Recorder(), random_state=5).fit(X)
+    seen = [int(call[0][0, 0]) // 4 for call in wrapper.estimator_.calls_]
+    assert seen == list(np.random.RandomState(5).permutation(10))
+
+
+def test_each_pass_draws_a_new_order():
+    X = da.arange(40, chunks=4).reshape(-1, 1)
+    wrapper = Incremental(Recorder(), random_state=5).fit(X).partial_fit(X)
+    seen = [int(call[0][0, 0]) // 4 for call in wrapper.estimator_.calls_]
+    rng = np.random.RandomState(5)
+    assert seen == [*rng.permutation(10), *rng.permutation(10)]
+
+
+def test_without_a_random_state_numpys_seed_decides():
+    X = da.arange(40, chunks=4).reshape(-1, 1)
+    orders = []
+    for _ in range(2):
+        np.random.seed(7)
+        calls = Incremental(Recorder()).fit(X).estimator_.calls_
+        orders.append([int(call[0][0, 0]) for call in calls])
+    assert orders[0] == orders[1]
+
+
+def test_fit_starts_anew(data):
+    X, y = cut(*data)
+    wrapper = Incremental(SGD, shuffle_blocks=False).fit(X, y)
+    first = copy.deepcopy(wrapper.estimator_)
+    assert_same_state(wrapper.fit(X, y).estimator_, first)
+
+
+def test_nothing_is_read_but_y_to_find_the_classes(data):
+    X, y = data
+    reads = Counter()
+
+    def read(block, name):
+        reads[name] += 1
+        return block
+
+    lazy_X, lazy_y = (
+        a.map_blocks(read, name, dtype=a.dtype, meta=a._meta)
+        for name, a in zip("Xy", cut(X, y), strict=True)
+    )
+    Incremental(SGD).fit(lazy_X, lazy_y)
+    assert reads == {"X": 4, "y": 8}
+    reads.clear()
+    Incremental(SGD, classes=[0, 1]).fit(lazy_X, lazy_y)
+    assert reads == {"X": 4, "y": 4}
+
+
+def test_the_pass_for_the_classes_is_logged(data, caplog):
+    with caplog.at_level(logging.INFO, logger="incremental"):
+        Incremental(SGD).fit(*cut(*data))
+    assert "Finding the classes" in caplog.text
+
+
+def test_classes_of_the_fit_go_before_those_of_the_constructor(data):
+    X, y = cut(*data)
+    wrapper = Incremental(SGD, classes=[0, 1])
+    assert list(wrapper.fit(X, y, classes=[0, 1, 2]).classes_) == [0, 1, 2]
+    assert list(wrapper.fit(X, y).classes_) == [0, 1]
+
+
+def test_partial_fit_keeps_the_classes(data):
+    X, y = data
+    wrapper = Incremental(SGD).partial_fit(*cut(X, y))
+    wrapper.partial_fit(*cut(X[y == 0], y[y == 0], rows=10))
+    assert list(wrapper.classes_) == [0, 1]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_an_unknown_class_is_named_with_its_block(in_memory, data):
+    X, y = data
+    y[60] = 8
+    with pytest.raises(ValueError, match=r"classes \[8\].*classes=\[0, 1\]") as caught:
+        Incremental(SGD, classes=[0, 1]).fit(*(data if in_memory else cut(X, y)))
+    if not in_memory:
+        assert any(
+            "block 2 (of 0 to 3), rows 50 to 74" in n for n in caught.value.__notes__
+        )
+
+
+def test_an_unknown_class_in_a_later_call_is_named(data):
+    X, y = data
+    wrapper = Incremental(SGD).fit(X, y)
+    with pytest.raises(ValueError, match=r"classes \[2\]"):
+        wrapper.partial_fit(X, y + 1)
+
+
+def test_classes_for_an_estimator_without_them_are_refused(data, no_compute):
+    with pytest.raises(TypeError, match="takes no parameter 'classes'"):
+        Incremental(SGDRegressor(), classes=[0, 1]).fit(*cut(*data))
+
+
+@pytest.mark.parametrize("kind", ["array", "in memory", "list", "other chunks"])
+def test_sample_weight_is_cut_with_the_blocks(kind, data):
+    X, y = data
+    weight = np.arange(100.0)
+    given = {
+        "array": cut(weight)[0],
+        "in memory": weight,
+        "list": list(weight),
+        "other chunks": cut(weight, rows=30)[0],
+    }[kind]
+    wrapper = Incremental(Recorder(), shuffle_blocks=False)
+    wrapper.fit(*cut(X, y), sample_weight=given)
+    seen = [call[2] for call in wrapper.estimator_.calls_]
+    np.testing.assert_array_equal(seen, weight.reshape(4, 25))
+
+
+def test_any_parameter_as_long_as_x_is_cut_and_others_are_not(data):
+    X, y = cut(*data)
+    wrapper = Incremental(Recorder(), shuffle_blocks=False)
+    calls = wrapper.fit(X, y, note=np.arange(100)).estimator_.calls_
+    assert [list(call[3][:2]) for call in calls] == [
+        [0, 1],
+        [25, 26],
+        [50, 51],
+        [75, 76],
+    ]
+    calls = wrapper.fit(X, y, note=[1, 2, 3]).estimator_.calls_
+    assert calls[0][3] == [1, 2, 3]
+    assert wrapper.fit(X, y, note="x" * 100).estimator_.calls_[0][3] == "x" * 100
+
+
+def test_weights_of_a_frame_are_cut_with_its_partitions(data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(y=y, w=np.arange(100.0))
+    lazy = dd.from_pandas(frame, npartitions=4)
+    features = list("abcd")
+    wrapper = Incremental(SGD, shuffle_blocks=False)
+    wrapper.fit(lazy[features], lazy["y"], sample_weight=lazy["w"])
+    expected = clone(SGD)
+    for part in range(4):
+        block = lazy.get_partition(part).compute()
+        expected.partial_fit(
+            block[features], block["y"], classes=[0, 1], sample_weight=block["w"]
+        )
+    assert_same_state(wrapper.estimator_, expected)
+
+
+def test_a_parameter_that_is_not_taken_is_refused_before_any_read(data, no_compute):
+    with pytest.raises(TypeError, match="takes no parameter 'wieght'"):
+        Incremental(SGD).fit(*cut(*data), wieght=1)
+
+
+def test_an_estimator_without_partial_fit_is_refused(data, no_compute):
+    with pytest.raises(TypeError, match="ParallelPostFit"):
+        Incremental(SVC()).fit(*cut(*data))
+
+
+def test_a_missing_y_is_refused_before_any_read(data, no_compute):
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        Incremental(SGD).fit(cut(data[0])[0])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, "all", True])
+def test_a_wrong_batch_size_is_refused(batch_size, data, no_compute):
+    with pytest.raises(ValueError, match="batch_size must be None or an integer"):
+        Incremental(SGD, batch_size=batch_size).fit(*cut(*data))
+
+
+@pytest.mark.parametrize("prefetch", [-1, 0.5, "all", None])
+def test_a_wrong_prefetch_is_refused(prefetch, data, no_compute):
+    with pytest.raises(ValueError, match="prefetch must be 'auto' or an integer"):
+        Incremental(SGD, prefetch=prefetch).fit(*cut(*data))
+
+
+def test_rows_that_do_not_pair_are_refused_before_any_read(data, no_compute):
+    X, y = data
+    with pytest.raises(ValueError, match="y has shape"):
+        Incremental(SGD).fit(*cut(X, y[:-1]))
+
+
+def test_no_rows_at_all_are_refused(data):
+    X, y = cut(*data)
+    none = X[:, 0] > 1e9
+    with pytest.raises(ValueError, match="no rows in any block"):
+        Incremental(SGD, classes=[0, 1]).fit(X[none], y[none])
+
+
+def test_empty_blocks_are_skipped(data):
+    X, y = data
+    chunks = (0, 50, 0, 50, 0)
+    lazy_X = da.from_array(X, chunks=(chunks, (4,)))
+    wrapper = Incremental(SGD, shuffle_blocks=False).fit(lazy_X, y)
+    expected = plain_loop(SGD, X, y, {"classes": [0, 1]}, (50, 50))
+    assert_same_state(wrapper.estimator_, expected)
+
+
+def test_a_failed_first_fit_leaves_the_wrapper_unfitted(data, scheduler):
+    X, y = data
+    X[60] = np.nan
+    wrapper = Incremental(SGD)
+    before = snapshot(wrapper)
+    with pytest.raises(ValueError, match="NaN") as caught:
+        wrapper.fit(*cut(X, y))
+    assert set(vars(wrapper)) == set(before)
+    notes = caught.value.__notes__
+    assert any("block 2 (of 0 to 3), rows 50 to 74" in note for note in notes)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_failed_fit_leaves_the_estimator_as_it_was(method, data, scheduler):
+    X, y = data
+    wrapper = Incremental(SGD, random_state=0).fit(*cut(X, y))
+    estimator, before = wrapper.estimator_, snapshot(wrapper)
+    broken = np.where(np.arange(100)[:, None] == 60, np.nan, X)
+    with pytest.raises(ValueError, match="NaN"):
+        getattr(wrapper, method)(*cut(broken, y))
+    assert wrapper.estimator_ is estimator
+    assert_same_state(vars(wrapper), before)
+
+
+def test_a_failed_partial_fit_in_memory_leaves_the_estimator_as_it_was(data):
+    X, y = data
+    wrapper = Incremental(SGD, batch_size=10).fit(X, y)
+    before = snapshot(wrapper)
+    with pytest.raises(ValueError, match="NaN"):
+        wrapper.partial_fit(np.where(np.arange(100)[:, None] == 60, np.nan, X), y)
+    assert_same_state(vars(wrapper), before)
+
+
+def test_a_pass_is_one_graph_that_dasks_diagnostics_see(data):
+    graphs = []
+
+    def get(dsk, keys, **kwargs):
+        graphs.append(dsk)
+        return dask.local.get_sync(dsk, keys, **kwargs)
+
+    with dask.config.set(scheduler=get):
+        Incremental(SGD, classes=[0, 1]).fit(*cut(*data))
+    (graph,) = graphs
+    names = Counter(str(key[0]).rsplit("-", 1)[0] for key in graph)
+    assert names["partial_fit"] == 4
+
+
+def test_a_step_that_is_retried_applies_its_block_once(data, client, tmp_path):
+    X, y = data
+    flag = tmp_path / "failed"
+    estimator = FailsOnce(flag=str(flag))
+    with dask.annotate(retries=2):
+        wrapper = Incremental(estimator, shuffle_blocks=False).fit(*cut(X, y))
+    assert flag.exists()
+    assert wrapper.estimator_.n_rows_ == [25, 25, 25, 25]
+
+
+class FailsOnce(Recorder):
+    def __init__(self, flag=None):
+        self.flag = flag
+
+    def partial_fit(self, X, y=None):
+        self.n_rows_ = [*getattr(self, "n_rows_", []), len(X)]
+        if len(self.n_rows_) == 3 and not os.path.exists(self.flag):
+            open(self.flag, "w").close()
+            raise OSError("once")
+        return self
+
+
+def test_what_a_cluster_returns_can_be_fitted_on(data, client):
+    X, y = data
+    wrapper = Incremental(MLPClassifier(random_state=0)).fit(*cut(X, y))
+    for array in (*wrapper.coefs_, *wrapper.intercepts_):
+        assert array.flags.writeable
+    wrapper.estimator_.partial_fit(X, y)
+    assert "client" not in repr(vars(wrapper))
+
+
+def test_collections_that_a_cluster_holds_are_fitted_twice_in_a_row(data, client):
+    X, y = (collection.persist() for collection in cut(*data))
+    expected = plain_loop(SGD, *data, {"classes": [0, 1]}, (25,) * 4)
+    for lazy in ((X, y), (X + 0.0, y), (X, y)):
+        wrapper = Incremental(SGD, shuffle_blocks=False).fit(*lazy)
+        assert_same_state(wrapper.estimator_, expected)
+    np.testing.assert_array_equal(X.compute(), data[0])
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+def test_a_parquet_data_set_is_fitted_on_each_scheduler(
+    persisted, data, tmp_path, scheduler
+):
+    X, y = data
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(y=y)
+    dd.from_pandas(frame, npartitions=4).to_parquet(tmp_path / "data")
+    lazy = dd.read_parquet(tmp_path / "data")
+    lazy = lazy.persist() if persisted else lazy
+    for _ in range(2):
+        wrapper = Incremental(SGD, shuffle_blocks=False)
+        wrapper.fit(lazy[list("abcd")], lazy["y"])
+        expected = plain_loop(SGD, X, y, {"classes": [0, 1]}, (25,) * 4)
+        np.testing.assert_array_equal(wrapper.coef_, expected.coef_)
+
+
+def test_a_pipeline_reads_lazily_scaled_blocks():
+    source = Source(8)
+    pipe = make_pipeline(
+        Incremental(StandardScaler()), Incremental(SGDRegressor(random_state=0))
+    )
+    pipe.fit(source.array, da.arange(80, chunks=10))
+    assert set(source.reads.values()) == {2}
+    predicted = pipe.predict(source.array)
+    assert set(source.reads.values()) == {2}
+    assert predicted.compute().shape == (80,)
+
+
+def test_predictions_go_back_to_parquet(data, tmp_path):
+    X, y = cut(*data)
+    pipe = make_pipeline(Incremental(StandardScaler()), Incremental(SGD)).fit(X, y)
+    predicted = pipe.predict(X)
+    predicted.to_dask_dataframe(columns=["a"]).to_parquet(tmp_path / "predictions")
+    read = dd.read_parquet(tmp_path / "predictions")["a"].compute()
+    np.testing.assert_array_equal(read, predicted.compute())
+
+
+def test_parameters_are_those_of_the_constructor_and_of_the_estimator():
+    wrapper = Incremental(SGD, prefetch=3)
+    params = wrapper.get_params()
+    assert params["prefetch"] == 3
+    assert params["estimator__alpha"] == SGD.alpha
+    copied = clone(wrapper).set_params(estimator__alpha=7)
+    assert copied.estimator.alpha == 7
+    assert SGD.alpha != 7
+
+
+def test_it_is_a_parallel_post_fit():
+    assert issubclass(Incremental, ParallelPostFit)
+
+
+def test_a_fitted_wrapper_pickles_and_goes_on_alike(data):
+    X, y = cut(*data)
+    wrapper = Incremental(SGD, random_state=0).fit(X, y)
+    again = pickle.loads(pickle.dumps(wrapper))
+    wrapper.partial_fit(X, y)
+    again.partial_fit(X, y)
+    assert_same_state(again.estimator_, wrapper.estimator_)
+
+
+def test_fit_transform_and_fit_predict_are_lazy(data):
+    X, _ = cut(*data)
+    scaled = Incremental(MinMaxScaler()).fit_transform(X)
+    assert isinstance(scaled, da.Array)
+    assert scaled.max().compute() == pytest.approx(1)
+    labels = Incremental(MiniBatchKMeans(2, random_state=0)).fit_predict(X)
+    assert isinstance(labels, da.Array)
+
+
+def test_metadata_routing_reaches_partial_fit(data):
+    X, y = cut(*data)
+    weight = np.arange(100.0)
+    with config_context(enable_metadata_routing=True):
+        estimator = clone(SGD).set_partial_fit_request(sample_weight=True, classes=True)
+        routed = Incremental(estimator, shuffle_blocks=False)
+        routed.fit(X, y, sample_weight=weight)
+    plain = Incremental(SGD, shuffle_blocks=False).fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(routed.coef_, plain.coef_)
+
+
+SGD_ITSELF = dict.fromkeys(
+    [
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_sample_weight_equivalence_on_sparse_data",
+    ],
+    "the estimator fails it itself",
+)
+ONE_PASS = {"check_classifiers_train": "one pass does not train it to the end"}
+
+
+def expected_failures(wrapper):
+    kinds = {
+        SGDClassifier: SGD_ITSELF,
+        SGDRegressor: SGD_ITSELF,
+        MiniBatchKMeans: SGD_ITSELF,
+        MLPClassifier: ONE_PASS,
+    }
+    return kinds.get(type(wrapper.estimator), {})
+
+
+@parametrize_with_checks(
+    [
+        Incremental(SGD),
+        Incremental(SGDRegressor(random_state=0)),
+        Incremental(StandardScaler()),
+        Incremental(MiniBatchKMeans(n_clusters=3, random_state=0)),
+        Incremental(GaussianNB()),
+        Incremental(MLPClassifier(random_state=0)),
+    ],
+    expected_failed_checks=expected_failures,
+)
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_checks_pass(estimator, check):
+    check(estimator)
