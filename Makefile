@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 OLDEST = .venv-oldest
 
-.PHONY: demo test test-slow test-oldest lint bench clean
+.PHONY: demo test test-slow test-oldest lint bench bench-small clean
 
 demo: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.demo
@@ -27,6 +27,11 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.lookahead
+
+# Runs every benchmark at a size that shows only that it works.
+bench-small: $(VENV)/.bench
+	BLOCKS=20,40 RUNS=1,1 $(BIN)/python -m benchmarks.overhead
+	BLOCKS=8 $(BIN)/python -m benchmarks.lookahead
 
 $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -181,8 +181,11 @@ def _open_cluster() -> Iterator[None]:
 def _profile_threads(job: Job, html: Path) -> Iterator[None]:
     from dask.diagnostics import Profiler, ProgressBar, ResourceProfiler, visualize
 
-    with Profiler() as tasks, ResourceProfiler(dt=0.1) as resources, ProgressBar():
-        yield
+    with ResourceProfiler(dt=0.1) as resources:
+        # It starts a process, which would share the processor with the fit.
+        time.sleep(2)
+        with Profiler() as tasks, ProgressBar():
+            yield
     visualize([tasks, resources], filename=str(html), show=False, mode="inline")
     job.bars += _bars(
         (_name(task.key), task.worker_id, task.start_time, task.end_time)

@@ -84,7 +84,7 @@ class BlockReader:
         for key, value in zip(lent, shared, strict=True):
             self._shared[key].set_result(value)
         self._tasks[place] = {}
-        flat = flatten_pieces(pieces)
+        flat = tuple(flatten_pieces(pieces))
         with noted(f"in {block.where}"):
             check_rows(self._names, flat)
         return flat

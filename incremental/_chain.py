@@ -7,17 +7,18 @@ public call does that. Tested with dask 2026.3 to 2026.8.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from numbers import Integral
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import dask
-from dask._task_spec import Alias, DataNode, GraphNode, Task, TaskRef
+from dask._task_spec import Alias, DataNode, GraphNode, Task, TaskRef, Tuple
 from dask._task_spec import convert_legacy_graph as as_nodes
 from dask.base import get_scheduler
 from dask.delayed import Delayed
@@ -226,9 +227,19 @@ class Plan:
         self._first: dict[Key, int] = {}
         self.blocks = []
         where = blocks.describe()
-        for place, at in enumerate(order):
-            keys = list(map(self._target, blocks.keys(at)))
+        wanted = [list(map(self._target, blocks.keys(at))) for at in order]
+        uses = Counter(
+            chain(
+                chain.from_iterable(wanted),
+                chain.from_iterable(map(self._needs, self._nodes)),
+            )
+        )
+        for place, (at, keys) in enumerate(zip(order, wanted, strict=True)):
             new = self._walk(keys, place)
+            if len(keys) > 1 and all(
+                uses[key] == 1 and key in new and not self._waits(key) for key in keys
+            ):
+                new, keys = self._join(new, keys)
             outputs = list(map(self._renamed, keys))
             self.blocks.append(PlannedBlock(where[at], new, outputs))
 
@@ -278,6 +289,14 @@ class Plan:
                 self._keys[key] = f"{key_split(key)}-{self._token}", place, len(new)
                 new.append(key)
         return new
+
+    def _join(self, new: list[Key], outputs: list[Key]) -> tuple[list[Key], list[Key]]:
+        """Make one task of those that yield a block, which costs less to run."""
+        joint, first = ("joint", self._token, outputs[0]), outputs[0]
+        self._nodes[joint] = Tuple(*map(self._nodes.__getitem__, outputs))
+        self._keys[joint] = self._keys[first]
+        self._first[joint] = self._first[first]
+        return [*(key for key in new if key not in outputs), joint], [joint]
 
     def _target(self, key: Key) -> Key:
         while isinstance(node := self._nodes.get(key), Alias):
@@ -399,13 +418,13 @@ def _apply(function: Step, where: str, *pieces: Any) -> Any:
         return function(*flatten_pieces(pieces))
 
 
-def flatten_pieces(pieces: Iterable[Any]) -> tuple[Any, ...]:
-    """Put the pieces that a task yields together in one row with the others."""
-    return tuple(
-        one
-        for piece in pieces
-        for one in (piece if isinstance(piece, tuple) else (piece,))
-    )
+def flatten_pieces(pieces: Iterable[Any]) -> Iterator[Any]:
+    """Yield the pieces of a block, which tasks return one by one or as tuples."""
+    for piece in pieces:
+        if isinstance(piece, tuple):
+            yield from flatten_pieces(piece)
+        else:
+            yield piece
 
 
 def _nothing(state: object) -> None:

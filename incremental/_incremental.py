@@ -87,7 +87,7 @@ class Incremental(ParallelPostFit):
     >>> model.fit(X, y).coef_.shape
     (1, 5)
     >>> model.predict(X)
-    dask.array<apply, shape=(1000,), dtype=int64, chunksize=(100,), ...>
+    dask.array<predict, shape=(1000,), dtype=int64, chunksize=(100,), ...>
     >>> model.score(X, y) > 0.9
     True
     """

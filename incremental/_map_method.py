@@ -55,20 +55,19 @@ def map_method(
         traverse=False,
     )
     if not several:
-        return _map(_apply, X, empty[0], model, method, params, empty[0])
+        return _map(_apply, method, X, empty[0], model, method, params, empty[0])
     anything = np.empty(0, dtype=object)
-    outputs = _map(_apply, X, anything, model, method, params, empty)
-    return [_map(_pick, outputs, one, which) for which, one in enumerate(empty)]
+    outputs = _map(_apply, method, X, anything, model, method, params, empty)
+    return [_map(_pick, method, outputs, one, n) for n, one in enumerate(empty)]
 
 
-def _map(function: Any, X: Any, empty: Any, *args: Any) -> Any:
+def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
     """Map over blocks, with the kind, type and columns of the result given."""
-    name = function.__name__.strip("_")
     if is_frame(X):
         # dask's tuning would fuse the partitions, so that the result's blocks were
         # not those of X.
         with dask.config.set({"optimization.tune.active": False}):
-            return X.map_partitions(function, *args, meta=empty)
+            return X.map_partitions(function, *args, meta=empty, token=name)
     if hasattr(empty, "iloc"):
         raise TypeError(
             f"Expected an array for the blocks of a dask array, got a pandas "
@@ -79,7 +78,6 @@ def _map(function: Any, X: Any, empty: Any, *args: Any) -> Any:
         function,
         X,
         *args,
-        name=None,
         token=name,
         meta=empty,
         dtype=empty.dtype,

@@ -5,6 +5,7 @@ from types import FunctionType
 
 import dask.array as da
 import numpy as np
+import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import Birch, MiniBatchKMeans
 from sklearn.decomposition import (
@@ -34,6 +35,7 @@ from sklearn.naive_bayes import (
 )
 from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 SGD = SGDClassifier(random_state=0)
 N_ROWS = 60
@@ -165,6 +167,22 @@ def assert_same_state(one, other, path="estimator", seen=None):
         assert_same_state(vars(one), vars(other), path, seen)
     elif isinstance(one, int | str | bytes | bool | type(None) | np.generic):
         assert one == other, path
+
+
+def scikit_learns_checks(estimators, expected_failures):
+    """List scikit-learn's checks of estimators, as parameters of a test."""
+    cases = []
+    for estimator in estimators:
+        for case in estimator_checks_generator(
+            estimator,
+            expected_failed_checks=expected_failures(estimator),
+            mark="xfail",
+        ):
+            given, check = getattr(case, "values", case)
+            name = f"{name_of(estimator.estimator)}-{check.func.__name__}"
+            marks = getattr(case, "marks", ())
+            cases.append(pytest.param(given, check, id=name, marks=marks))
+    return cases
 
 
 class Recorder(BaseEstimator):

@@ -186,8 +186,8 @@ def test_persisted_frames_pair(scheduler):
 def test_dask_still_breaks_frames_that_are_optimised_together(parquet):
     """If this fails, dask has mended it: frames could be read as arrays are."""
     frame = dd.read_parquet(parquet)
-    X, _ = dask.optimize(frame[["f0", "f1"]], frame["y"])
-    assert X.compute().shape != (200, 2)
+    X, y = dask.optimize(frame[["f0", "f1"]], frame["y"])
+    assert (X.compute().shape, y.compute().shape) != ((200, 2), (200,))
 
 
 def test_bags_are_refused(no_compute):

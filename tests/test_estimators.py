@@ -3,7 +3,7 @@
 import dask
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.utils import all_estimators
@@ -47,21 +47,32 @@ def test_every_estimator_of_scikit_learn_with_partial_fit_is_covered():
     assert found <= known
 
 
+PASSES = st.fixed_dictionaries(
+    {
+        "chunks": chunkings(),
+        "kind": st.sampled_from(["threads", "synchronous"]),
+        "prefetch": st.integers(0, 3),
+        "seed": st.none() | st.integers(0, 3),
+    }
+)
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
-@settings(
-    max_examples=6,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    chunks=chunkings(),
-    kind=st.sampled_from(["threads", "synchronous"]),
-    prefetch=st.integers(0, 3),
-    seed=st.none() | st.integers(0, 3),
-)
-def test_a_fit_is_bit_identical_to_the_plain_loop(
-    estimator, chunks, kind, prefetch, seed
-):
+@settings(max_examples=6, deadline=None)
+@given(drawn=PASSES)
+def test_a_fit_is_bit_identical_to_the_plain_loop(estimator, drawn):
+    check_one_fit(estimator, **drawn)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@settings(max_examples=40, deadline=None)
+@given(drawn=PASSES)
+def test_many_fits_are_bit_identical_to_the_plain_loop(estimator, drawn):
+    check_one_fit(estimator, **drawn)
+
+
+def check_one_fit(estimator, chunks, kind, prefetch, seed):
     X, y, params = make_data(estimator)
     wrapper = Incremental(
         estimator,

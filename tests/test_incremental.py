@@ -22,10 +22,14 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from incremental import Incremental, ParallelPostFit
-from tests.contracts import Recorder, assert_same_state, plain_loop
+from tests.contracts import (
+    Recorder,
+    assert_same_state,
+    plain_loop,
+    scikit_learns_checks,
+)
 from tests.test_chain import Source
 
 SGD = SGDClassifier(random_state=0)
@@ -484,16 +488,18 @@ def expected_failures(wrapper):
     return kinds.get(type(wrapper.estimator), {})
 
 
-@parametrize_with_checks(
-    [
-        Incremental(SGD),
-        Incremental(SGDRegressor(random_state=0)),
-        Incremental(StandardScaler()),
-        Incremental(MiniBatchKMeans(n_clusters=3, random_state=0)),
-        Incremental(GaussianNB()),
-        Incremental(MLPClassifier(random_state=0)),
-    ],
-    expected_failed_checks=expected_failures,
+CHECKED = [
+    Incremental(SGD),
+    Incremental(SGDRegressor(random_state=0)),
+    Incremental(StandardScaler()),
+    Incremental(MiniBatchKMeans(n_clusters=3, random_state=0)),
+    Incremental(GaussianNB()),
+    Incremental(MLPClassifier(random_state=0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"), scikit_learns_checks(CHECKED, expected_failures)
 )
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_checks_pass(estimator, check):

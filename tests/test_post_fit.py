@@ -23,9 +23,9 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import get_tags
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from incremental import Incremental, ParallelPostFit
+from tests.contracts import scikit_learns_checks
 
 METHODS = [
     "predict",
@@ -424,13 +424,15 @@ def expected_failures(wrapper):
     return EXPECTED_FAILURES if isinstance(wrapper.estimator, SGDClassifier) else {}
 
 
-@parametrize_with_checks(
-    [
-        ParallelPostFit(LogisticRegression()),
-        ParallelPostFit(SGDClassifier(random_state=0)),
-        ParallelPostFit(StandardScaler()),
-    ],
-    expected_failed_checks=expected_failures,
+CHECKED = [
+    ParallelPostFit(LogisticRegression()),
+    ParallelPostFit(SGDClassifier(random_state=0)),
+    ParallelPostFit(StandardScaler()),
+]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"), scikit_learns_checks(CHECKED, expected_failures)
 )
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_checks_pass(estimator, check):
