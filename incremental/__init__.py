@@ -5,11 +5,12 @@ import warnings
 
 from incremental._incremental import Incremental
 from incremental._iter_blocks import iter_blocks
+from incremental._merge import merge
 from incremental._post_fit import ParallelPostFit
 
 __version__ = "0.1.0"
 
-__all__ = ["Incremental", "ParallelPostFit", "__version__", "iter_blocks"]
+__all__ = ["Incremental", "ParallelPostFit", "__version__", "iter_blocks", "merge"]
 
 
 def _warn_of_namesake() -> None:

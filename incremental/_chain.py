@@ -103,6 +103,8 @@ def fold(
     prefetch: int,
     get: Callable[..., Any],
     name: str,
+    prepare: Step | None = None,
+    prepare_name: str = "prepare",
 ) -> Any:
     """Fold the blocks into a state, one after the other.
 
@@ -121,6 +123,11 @@ def fold(
         The scheduler that runs the pass.
     name : str
         What diagnostics call the steps.
+    prepare : callable, optional
+        ``prepare(*pieces)`` is called on each block before, in parallel, and the step
+        gets what it returns: one piece, or a tuple of them. Must pickle.
+    prepare_name : str, default="prepare"
+        What diagnostics call that.
 
     Returns
     -------
@@ -129,27 +136,21 @@ def fold(
     """
     plan = plan_pass(blocks, order)
     graph: Graph = {}
-    token = uuid4().hex
-    done: list[Key] = [f"state-{token}"]
+    before = None if prepare is None else _Stage(graph, prepare_name, _apply, prepare)
+    steps = _Stage(graph, name, _use, step)
+    done: list[Key] = [f"state-{uuid4().hex}"]
     graph[done[0]] = DataNode(done[0], state)
-    graph[f"step-{token}"] = DataNode(f"step-{token}", step)
     for place, block in enumerate(plan.blocks):
         gate: Key = done[place - prefetch] if place > prefetch else None
         if gate is not None and not shares_memory(get):
             # A task between them, so that no read makes the state travel.
-            fitted, gate = gate, (f"look-ahead-{token}", place)
+            fitted, gate = gate, (f"look-ahead-{done[0]}", place)
             graph[gate] = Task(gate, _nothing, TaskRef(fitted))
         graph.update(plan.tasks(block, gate))
-        key = f"{name}-{token}", place
-        graph[key] = Task(
-            key,
-            _use,
-            TaskRef(f"step-{token}"),
-            block.where,
-            TaskRef(done[place]),
-            *map(TaskRef, block.outputs),
-        )
-        done.append(key)
+        outputs = block.outputs
+        if before is not None:
+            outputs = [before.add(place, block.where, outputs)]
+        done.append(steps.add(place, block.where, [done[place], *outputs]))
     return run(get, plan.with_futures(graph), [done[-1]])[0]
 
 
@@ -162,21 +163,29 @@ def map_blocks(
     """
     plan = plan_pass(blocks, range(len(blocks)))
     graph: Graph = {}
-    token = uuid4().hex
-    graph[f"step-{token}"] = DataNode(f"step-{token}", function)
+    calls = _Stage(graph, name, _apply, function)
     keys = []
     for place, block in enumerate(plan.blocks):
-        graph.update(plan.tasks(block, None))
-        key = f"{name}-{token}", place
-        graph[key] = Task(
-            key,
-            _apply,
-            TaskRef(f"step-{token}"),
-            block.where,
-            *map(TaskRef, block.outputs),
-        )
-        keys.append(key)
+        graph.update(plan.tasks(block))
+        keys.append(calls.add(place, block.where, block.outputs))
     return list(run(get, plan.with_futures(graph), keys))
+
+
+class _Stage:
+    """A function that a graph holds once and calls for each block."""
+
+    def __init__(self, graph: Graph, name: str, call: Step, function: Step) -> None:
+        self._graph = graph
+        self._name = f"{name}-{uuid4().hex}"
+        self._call = call
+        graph[self._name] = DataNode(self._name, function)
+
+    def add(self, place: int, where: str, inputs: list[Key]) -> Key:
+        """Add the call for the block at a place, and return its key."""
+        key = self._name, place
+        refs = map(TaskRef, [self._name, *inputs])
+        self._graph[key] = Task(key, self._call, where, *refs)
+        return key
 
 
 def run(get: Callable[..., Any], graph: Graph, keys: list[Any], **options: Any) -> Any:
@@ -409,11 +418,11 @@ class _Read:
             return self.node(dict(zip(self.needs, values, strict=False)))
 
 
-def _use(step: Step, where: str, state: Any, *pieces: Any) -> Any:
-    return _apply(partial(step, state), where, *pieces)
+def _use(where: str, step: Step, state: Any, *pieces: Any) -> Any:
+    return _apply(where, partial(step, state), *pieces)
 
 
-def _apply(function: Step, where: str, *pieces: Any) -> Any:
+def _apply(where: str, function: Step, *pieces: Any) -> Any:
     with noted(f"in {where}"):
         return function(*flatten_pieces(pieces))
 
@@ -421,7 +430,7 @@ def _apply(function: Step, where: str, *pieces: Any) -> Any:
 def flatten_pieces(pieces: Iterable[Any]) -> Iterator[Any]:
     """Yield the pieces of a block, which tasks return one by one or as tuples."""
     for piece in pieces:
-        if isinstance(piece, tuple):
+        if type(piece) is tuple:
             yield from flatten_pieces(piece)
         else:
             yield piece

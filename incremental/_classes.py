@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from functools import reduce
 from typing import Any
@@ -14,11 +13,6 @@ from incremental._blocks import align, is_frame, is_lazy
 from incremental._chain import map_blocks, scheduler
 
 logger = logging.getLogger("incremental")
-
-
-def needs_classes(estimator: Any) -> bool:
-    """Tell whether an estimator's ``partial_fit`` has to be told the classes."""
-    return "classes" in inspect.signature(estimator.partial_fit).parameters
 
 
 def find_classes(estimator: Any, y: Any) -> Any:

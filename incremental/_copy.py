@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from incremental._compose import last_step
+
 
 def copy_estimator(estimator: Any) -> Any:
     """Return a deep copy that ``partial_fit`` continues as it would the original.
@@ -59,9 +61,7 @@ def _buffers(piece: Any) -> list[Any]:
 
 
 def _birch_nodes(estimator: Any) -> Iterator[Any]:
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    nodes: list[Any] = [getattr(estimator, "root_", None)]
+    nodes: list[Any] = [getattr(last_step(estimator), "root_", None)]
     while nodes:
         node = nodes.pop()
         if hasattr(node, "init_centroids_") and node.subclusters_:

@@ -15,14 +15,10 @@ from sklearn.utils.metadata_routing import process_routing
 
 from incremental._blocks import align, is_lazy, known_rows, n_rows
 from incremental._chain import fold, resolve_prefetch, scheduler, shares_memory
-from incremental._classes import find_classes, needs_classes
+from incremental._classes import find_classes
+from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
-from incremental._partial_fit import (
-    Fitting,
-    PartialFit,
-    check_params,
-    check_partial_fit,
-)
+from incremental._partial_fit import Fitting, PartialFit, plan_steps
 from incremental._post_fit import ParallelPostFit, check_target
 
 
@@ -146,11 +142,9 @@ optional
             If a parameter is out of its range, the rows cannot be paired, or y holds a
             class that is not among `classes`.
         """
-        check_partial_fit(self.estimator)
+        check_learns(self.estimator)
         check_target(self.estimator, y)
-        return self._pass(
-            Fitting(clone(self.estimator)), _new_rng(self.random_state), X, y, params
-        )
+        return self._pass(None, _new_rng(self.random_state), X, y, params)
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
         """Continue the fit in one more pass, or start it.
@@ -182,7 +176,7 @@ optional
 
     def _pass(
         self,
-        fitting: Fitting,
+        fitted: Fitting | None,
         rng: np.random.RandomState,
         X: Any,
         y: Any,
@@ -191,29 +185,36 @@ optional
         get = scheduler()
         prefetch = resolve_prefetch(self.prefetch, get)
         _check_batch_size(self.batch_size)
-        rows, others = self._split(fitting.estimator, X, y, params)
+        fresh = clone(self.estimator)
+        estimator = fresh if fitted is None else fitted.estimator
+        rows, others = self._split(estimator, X, y, params)
         if any(map(is_lazy, rows.values())):
             blocks = align(rows)
-            others = self._with_classes(fitting.estimator, y, others)
-            in_place = shares_memory(get)
+            others = self._with_classes(estimator, y, others)
+            fit = PartialFit(
+                blocks.names, others, self.batch_size, in_place=shares_memory(get)
+            )
+            plan = plan_steps(fresh, fitted, fit)
             fitting = fold(
                 blocks,
-                PartialFit(blocks.names, others, self.batch_size, in_place),
-                fitting,
+                plan.step,
+                plan.start,
                 order=_order(len(blocks), rng if self.shuffle_blocks else None),
                 prefetch=prefetch,
                 get=get,
-                name="partial_fit",
+                name=plan.name,
+                prepare=plan.prepare,
+                prepare_name=plan.prepare_name,
             )
             if fitting.n_rows == 0:
                 raise ValueError("X has no rows in any block; expected at least one.")
-            if not in_place:
+            if not shares_memory(get):
                 # What a worker sends may be read-only, and estimators crash on that.
                 fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
         else:
-            others = self._with_classes(fitting.estimator, y, others)
+            others = self._with_classes(estimator, y, others)
             step = PartialFit(tuple(rows), others, self.batch_size)
-            fitting = step.fit_block(fitting, rows)
+            fitting = step.fit_block(fitted or Fitting(fresh), rows)
         self.estimator_, self._dtype, self._rng = fitting.estimator, fitting.dtype, rng
         return self
 
@@ -232,7 +233,7 @@ optional
             classes = {} if self.classes is None else {"classes": self.classes}
         if get_config()["enable_metadata_routing"] and params:
             params = process_routing(self, "fit", **params).estimator.partial_fit
-        check_params(estimator, [*params, *classes])
+        check_params(estimator, {**params, **classes})
         rows = {"X": X} if y is None else {"X": X, "y": y}
         for name, value in params.items():
             if _is_row_wise(name, value, X):
@@ -269,7 +270,7 @@ def _is_row_wise(name: str, value: Any, X: Any) -> bool:
         return True
     if isinstance(value, str) or not hasattr(value, "__len__") or np.ndim(value) == 0:
         return False
-    if name == "sample_weight":
+    if name.rpartition("__")[2] == "sample_weight":
         return True
     known = known_rows(X) if is_lazy(X) else (n_rows(X),)
     return known is not None and n_rows(value) == sum(known)

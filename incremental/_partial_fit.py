@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
+from toolz import dissoc
 
 from incremental._blocks import check_rows, n_rows, take_rows
 from incremental._classes import check_classes
+from incremental._compose import leading_steps, learn, transform
 from incremental._copy import aligned, copy_estimator
+from incremental._merge import merge, merges
 from incremental._notes import noted
 
 
@@ -20,7 +23,8 @@ class Fitting(NamedTuple):
 
     Attributes
     ----------
-    estimator : estimator
+    estimator : estimator or None
+        None where the first block's is to be taken.
     dtype : numpy.dtype or None
         The floating-point type of the first X. None before it, or if X is not numeric.
     n_rows : int
@@ -44,6 +48,8 @@ class PartialFit:
         Other parameters of the estimator's ``partial_fit``.
     batch_size : int or None
         Rows for each call of ``partial_fit``; all of the block if None.
+    skip : int
+        How many leading steps of a pipeline X has been through already.
     in_place : bool
         Whether the estimator may be fitted itself, as where all steps run once and in
         one process. Otherwise a step may run twice, and what it gets has travelled.
@@ -52,6 +58,7 @@ class PartialFit:
     names: tuple[str, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
+    skip: int = 0
     in_place: bool = True
 
     def __call__(self, fitting: Fitting, *pieces: Any) -> Fitting:
@@ -80,54 +87,108 @@ class PartialFit:
         dtype = fitting.dtype or _float_dtype(block["X"])
         X = _conform(block["X"], dtype)
         for batch in _batches({**block, "X": X}, self.batch_size):
-            call_partial_fit(fitting.estimator, batch, self.params)
+            row_wise = dissoc(batch, "X", "y")
+            params = {**self.params, **row_wise}
+            learn(fitting.estimator, batch["X"], batch.get("y"), params, skip=self.skip)
         return fitting._replace(dtype=dtype)
 
 
-def call_partial_fit(
-    estimator: Any, pieces: Mapping[str, Any], params: Mapping[str, Any]
-) -> None:
-    """Call ``partial_fit`` with the pieces of a block and the other parameters."""
-    row_wise = {name: piece for name, piece in pieces.items() if name not in ("X", "y")}
-    data = (pieces[name] for name in ("X", "y") if name in pieces)
-    estimator.partial_fit(*data, **row_wise, **params)
+@dataclass(frozen=True)
+class TransformFirst:
+    """Pass X through the leading steps of a pipeline, which need no fit.
 
-
-def check_partial_fit(estimator: Any) -> None:
-    """Check that an estimator learns block by block.
-
-    Raises
-    ------
-    TypeError
-        If it has no ``partial_fit``.
+    Parameters
+    ----------
+    names : tuple of str
+        What the pieces of a block are.
+    steps : list of transformer
     """
-    if not hasattr(estimator, "partial_fit"):
-        raise TypeError(
-            f"estimator must have `partial_fit`, got {type(estimator).__name__}, which "
-            "has none. Fit it on data in memory and apply it to dask collections with "
-            "`ParallelPostFit(estimator)`, or use a variant that learns incrementally."
-        )
+
+    names: tuple[str, ...]
+    steps: list[Any]
+
+    def __call__(self, *pieces: Any) -> tuple[Any, ...]:
+        """Return the pieces with X transformed; an empty X is left as it is."""
+        block = dict(zip(self.names, pieces, strict=True))
+        if check_rows(self.names, pieces):
+            block["X"] = transform(self.steps, block["X"])
+        return tuple(block.values())
 
 
-def check_params(estimator: Any, names: Iterable[str]) -> None:
-    """Check that an estimator's ``partial_fit`` takes parameters of these names.
+@dataclass(frozen=True)
+class FitAlone:
+    """Fit fresh estimators on a block, to be merged with those of the others.
 
-    Raises
-    ------
-    TypeError
-        If it does not.
+    Parameters
+    ----------
+    estimator : estimator
+        Its clones are fitted, one for each batch: they merge in the order in which
+        ``partial_fit`` would add them up.
+    fit : PartialFit
     """
-    parameters = inspect.signature(estimator.partial_fit).parameters
-    if any(
-        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
-    ):
-        return
-    for name in names:
-        if name not in parameters:
-            raise TypeError(
-                f"{type(estimator).__name__}.partial_fit takes no parameter {name!r}; "
-                f"it takes {', '.join(parameters)}."
-            )
+
+    estimator: Any
+    fit: PartialFit
+
+    def __call__(self, *pieces: Any) -> list[Fitting]:
+        """Return what the batches of the block give."""
+        if check_rows(self.fit.names, pieces) == 0:
+            return []
+        fit = replace(self.fit, batch_size=None)
+        block = dict(zip(fit.names, pieces, strict=True))
+        # A feature that one block lacks is no reason to warn: others may have it.
+        with np.errstate(invalid="ignore"):
+            return [
+                fit(Fitting(clone(self.estimator)), *batch.values())
+                for batch in _batches(block, self.fit.batch_size)
+            ]
+
+
+def merge_fittings(merged: Fitting, others: list[Fitting]) -> Fitting:
+    """Return the fitting on the rows of all."""
+    if not others:
+        return merged
+    parts = others if merged.estimator is None else [merged, *others]
+    return Fitting(
+        merge(*(part.estimator for part in parts)),
+        parts[0].dtype,
+        sum(part.n_rows for part in parts),
+    )
+
+
+class Steps(NamedTuple):
+    """How a pass takes its blocks: what to do in parallel, and what one by one."""
+
+    step: Callable[..., Fitting]
+    start: Fitting
+    name: str
+    prepare: Callable[..., Any] | None = None
+    prepare_name: str = ""
+
+
+def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
+    """Decide which part of a fit is done in parallel.
+
+    Parameters
+    ----------
+    fresh : estimator
+        A clone that is not fitted.
+    fitted : Fitting or None
+        What the pass continues.
+    fit : PartialFit
+        What the pass does on a block.
+    """
+    if merges(fresh):
+        start = fitted or Fitting(None)
+        alone = FitAlone(fresh, fit)
+        return Steps(merge_fittings, start, "merge", alone, "partial_fit")
+    start = fitted or Fitting(fresh)
+    leading = leading_steps(start.estimator)
+    if not leading:
+        return Steps(fit, start, "partial_fit")
+    first = TransformFirst(fit.names, leading)
+    skipping = replace(fit, skip=len(leading))
+    return Steps(skipping, start, "partial_fit", first, "transform")
 
 
 def _batches(block: Mapping[str, Any], size: int | None) -> Iterator[Mapping[str, Any]]:

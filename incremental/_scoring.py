@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from incremental._blocks import align, is_lazy, n_rows
 from incremental._chain import map_blocks, scheduler
+from incremental._compose import last_step
 
 
 def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -87,8 +88,7 @@ class _Gathered:
 
 
 def _score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
+    estimator = last_step(estimator)
     score = getattr(type(estimator), "score", None)
     if score is ClassifierMixin.score:
         return _count_correct, _accuracy

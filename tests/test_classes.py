@@ -11,7 +11,8 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 
-from incremental._classes import check_classes, find_classes, needs_classes
+from incremental._classes import check_classes, find_classes
+from incremental._compose import needs_classes
 
 SGD = SGDClassifier()
 

@@ -8,12 +8,8 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
-from incremental._partial_fit import (
-    Fitting,
-    PartialFit,
-    check_params,
-    check_partial_fit,
-)
+from incremental._compose import check_learns, check_params
+from incremental._partial_fit import Fitting, PartialFit
 from tests.contracts import Recorder
 
 X = np.arange(12.0).reshape(6, 2)
@@ -95,11 +91,11 @@ def test_an_error_says_how_many_rows_the_block_has():
 
 def test_an_estimator_without_partial_fit_is_refused():
     with pytest.raises(TypeError, match=r"SVC, which has none.*ParallelPostFit"):
-        check_partial_fit(SVC())
+        check_learns(SVC())
 
 
 def test_a_parameter_that_partial_fit_does_not_take_is_refused():
     with pytest.raises(TypeError, match="takes no parameter 'wieght'; it takes X, y"):
-        check_params(SGDRegressor(), ["wieght"])
-    check_params(SGDRegressor(), ["sample_weight"])
-    check_params(OneVsRestClassifier(SGDClassifier()), ["anything"])
+        check_params(SGDRegressor(), {"wieght": 1})
+    check_params(SGDRegressor(), {"sample_weight": 1})
+    check_params(OneVsRestClassifier(SGDClassifier()), {"anything": 1})
