@@ -88,6 +88,11 @@ def is_frame(value: object) -> bool:
     return is_dask_collection(value) and hasattr(type(value), "known_divisions")
 
 
+def is_bag(value: object) -> bool:
+    """Tell whether `value` is a dask bag."""
+    return is_dask_collection(value) and hasattr(type(value), "foldby")
+
+
 def is_lazy(value: object) -> bool:
     """Tell whether `value` is a dask collection of rows.
 
@@ -96,12 +101,12 @@ def is_lazy(value: object) -> bool:
     TypeError
         If it is a dask collection of another kind.
     """
-    if is_array(value) or is_frame(value):
+    if is_array(value) or is_frame(value) or is_bag(value):
         return True
     if is_dask_collection(value):
         raise TypeError(
             f"Got a {type(value).__module__}.{type(value).__name__}; expected a dask "
-            "array, dataframe or series, or in-memory data. Convert it first, for "
+            "array, dataframe, series or bag, or in-memory data. Convert it first, for "
             "example with `da.from_delayed` or `dd.from_delayed`; if it comes from "
             "`array.query-planning`, set that dask option to False."
         )
@@ -146,7 +151,7 @@ def align(collections: Mapping[str, Any]) -> Blocks:
     Parameters
     ----------
     collections : dict of str to collection
-        Dask arrays, dataframes and series of shape ``(n_samples, ...)``. All but the
+        Dask arrays, dataframes, series and bags of ``n_samples`` rows. All but the
         first may be in memory if the first knows the length of its chunks.
 
     Returns
@@ -173,16 +178,16 @@ def align(collections: Mapping[str, Any]) -> Blocks:
     for name, value in collections.items():
         if name != leader:
             aligned[name] = _align_to(leader, first, name, value)
-    arrays = {name: value for name, value in aligned.items() if is_array(value)}
     frames = {name: value for name, value in aligned.items() if is_frame(value)}
+    others = {name: value for name, value in aligned.items() if name not in frames}
     graph: dict[Key, Any] = {}
     sources = []
-    for read, group in ((_read_frames, frames), (_read_arrays, arrays)):
+    for read, group in ((_read_frames, frames), (_read_others, others)):
         if group:
             tasks, found = read(group)
             graph.update(tasks)
             sources.extend(found)
-    known = [rows for array in arrays.values() if (rows := known_rows(array))]
+    known = [rows for value in others.values() if (rows := known_rows(value))]
     return Blocks(graph, sources, known[0] if known else None)
 
 
@@ -295,16 +300,18 @@ def _kind(collection: Any) -> str:
     return f"dask {type(collection).__name__}"
 
 
-def _read_arrays(arrays: dict[str, Any]) -> tuple[dict[Key, Any], list[Source]]:
-    optimized = dask.optimize(*arrays.values())
+def _read_others(others: dict[str, Any]) -> tuple[dict[Key, Any], list[Source]]:
+    """Read arrays, and bags as lists."""
+    lists = (v.map_partitions(list) if is_bag(v) else v for v in others.values())
+    optimized = dask.optimize(*lists)
     graph: dict[Key, Any] = {}
-    for mapping in {id(array.dask): array.dask for array in optimized}.values():
+    for mapping in {id(value.dask): value.dask for value in optimized}.values():
         graph.update(ensure_dict(mapping))
     sources = [
-        Source((name,), list(flatten(array.__dask_keys__())))
-        for name, array in zip(arrays, optimized, strict=True)
+        Source((name,), list(flatten(value.__dask_keys__())))
+        for name, value in zip(others, optimized, strict=True)
     ]
-    return _with_persisted(graph, sources, arrays.values()), sources
+    return _with_persisted(graph, sources, others.values()), sources
 
 
 def _read_frames(frames: dict[str, Any]) -> tuple[dict[Key, Any], list[Source]]:

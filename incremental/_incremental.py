@@ -18,6 +18,7 @@ from incremental._chain import fold, resolve_prefetch, scheduler, shares_memory
 from incremental._classes import find_classes
 from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
+from incremental._documents import as_documents
 from incremental._partial_fit import Fitting, PartialFit, plan_steps
 from incremental._post_fit import ParallelPostFit, check_target
 
@@ -187,6 +188,7 @@ optional
         _check_batch_size(self.batch_size)
         fresh = clone(self.estimator)
         estimator = fresh if fitted is None else fitted.estimator
+        X = as_documents(estimator, X)
         rows, others = self._split(estimator, X, y, params)
         if any(map(is_lazy, rows.values())):
             blocks = align(rows)

@@ -10,7 +10,14 @@ import dask.array as da
 import numpy as np
 from dask.tokenize import tokenize
 
-from incremental._blocks import is_frame, merge_columns, n_rows, take_rows
+from incremental._blocks import (
+    is_array,
+    is_bag,
+    is_frame,
+    merge_columns,
+    n_rows,
+    take_rows,
+)
 from incremental._notes import noted
 
 
@@ -43,7 +50,7 @@ def map_method(
     TypeError
         If the method returns pandas for a dask array.
     """
-    if not is_frame(X):
+    if is_array(X):
         X = merge_columns("X", X)
     if meta is None:
         meta = _example(estimator, method, X, params)
@@ -63,17 +70,19 @@ def map_method(
 
 def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
     """Map over blocks, with the kind, type and columns of the result given."""
-    if is_frame(X):
-        # dask's tuning would fuse the partitions, so that the result's blocks were
-        # not those of X.
-        with dask.config.set({"optimization.tune.active": False}):
+    yields_pandas = hasattr(empty, "iloc")
+    if is_frame(X) and (yields_pandas or isinstance(empty, np.ndarray)):
+        with _untuned():
             return X.map_partitions(function, *args, meta=empty, token=name)
-    if hasattr(empty, "iloc"):
+    if yields_pandas:
         raise TypeError(
-            f"Expected an array for the blocks of a dask array, got a pandas "
-            f"{type(empty).__name__}. Pass a dask dataframe, or let the estimator and "
-            "the meta parameters yield arrays (`set_output(transform='default')`)."
+            f"Expected an array for the blocks of a dask {type(X).__name__}, got a "
+            f"pandas {type(empty).__name__}. Pass a dask dataframe, or let the "
+            "estimator and the meta parameters yield arrays "
+            "(`set_output(transform='default')`)."
         )
+    if not is_array(X):
+        return _map_delayed(function, name, X, empty, args)
     return da.map_blocks(
         function,
         X,
@@ -85,6 +94,30 @@ def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
         drop_axis=list(range(1, X.ndim)),
         new_axis=list(range(1, empty.ndim)),
     )
+
+
+def _untuned() -> Any:
+    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
+    return dask.config.set({"optimization.tune.active": False})
+
+
+def _map_delayed(
+    function: Any, name: str, X: Any, empty: Any, args: tuple[Any, ...]
+) -> Any:
+    """Map over the partitions of a bag, or of a frame to what dask takes no meta of."""
+    with _untuned():
+        parts = (X.map_partitions(list) if is_bag(X) else X).to_delayed()
+    call = dask.delayed(function, name=name, pure=True, traverse=False)
+    blocks = [
+        da.from_delayed(
+            call(part, *args, block_id=(position,)),
+            shape=(np.nan, *empty.shape[1:]),
+            dtype=empty.dtype,
+            meta=empty,
+        )
+        for position, part in enumerate(parts)
+    ]
+    return da.concatenate(blocks, allow_unknown_chunksizes=True)
 
 
 def _apply(
@@ -135,7 +168,9 @@ def _made_up_rows(X: Any) -> Any:
     if is_frame(X):
         from dask.dataframe.utils import meta_nonempty
 
-        return meta_nonempty(X._meta)
+        return meta_nonempty(X._meta).iloc[:1]
+    if is_bag(X):
+        return ["a"]
     if np.isnan(X.shape[1:]).any():
         raise ValueError(
             f"The number of columns of X is unknown (shape {X.shape}); expected a "

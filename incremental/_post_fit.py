@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from incremental._blocks import is_lazy
+from incremental._documents import as_documents
 from incremental._map_method import map_method
 from incremental._scoring import score_by_block, score_gathered
 
@@ -349,6 +350,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             block, and `scoring` is None.
         """
         estimator = self._fitted_estimator()
+        X = as_documents(estimator, X)
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         if self.scoring is None:
             if is_lazy(X) or is_lazy(y):
@@ -384,6 +386,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _post_fit(self, method: str, X: Any, meta: Any, params: Any) -> Any:
         estimator = self._fitted_estimator()
+        X = as_documents(estimator, X)
         if not is_lazy(X):
             return getattr(estimator, method)(X, **params)
         if "estimator_" not in vars(self):

@@ -190,6 +190,8 @@ def test_dask_still_breaks_frames_that_are_optimised_together(parquet):
     assert (X.compute().shape, y.compute().shape) != ((200, 2), (200,))
 
 
-def test_bags_are_refused(no_compute):
-    with pytest.raises(TypeError, match="dask.bag"):
-        align({"X": db.from_sequence(range(4))})
+def test_bags_are_read_as_lists(scheduler):
+    bag = db.from_sequence(range(10), npartitions=4).map(str)
+    y = da.arange(10, chunks=3)
+    for X_block, y_block in computed({"X": bag, "y": y}):
+        assert [int(text) for text in X_block] == list(y_block)

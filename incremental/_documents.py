@@ -1,0 +1,46 @@
+"""Text as it comes: a missing document is an empty one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+
+from incremental._blocks import is_bag
+
+
+def as_documents(estimator: Any, X: Any) -> Any:
+    """Replace what is missing in X by empty text, if an estimator takes documents.
+
+    Vectorisers raise on missing values, which every large collection of text has.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, frame, series or bag of shape (n_samples, ...)
+
+    Returns
+    -------
+    same kind as X
+        Lazy if X is; X itself for estimators that do not take documents.
+    """
+    if not _takes_documents(estimator):
+        return X
+    if is_bag(X):
+        return X.map(_or_empty)
+    is_series = hasattr(X, "fillna") and getattr(X, "ndim", None) == 1
+    return X.fillna("") if is_series else X
+
+
+def _takes_documents(estimator: Any) -> bool:
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[0][1]
+    if estimator is None or isinstance(estimator, str):
+        return False
+    tags = get_tags(estimator).input_tags
+    return tags.string and not tags.two_d_array
+
+
+def _or_empty(document: Any) -> Any:
+    return "" if document is None or document != document else document
