@@ -120,7 +120,9 @@ def n_rows(piece: Any) -> int:
 
 def take_rows(piece: Any, rows: slice) -> Any:
     """Cut rows out of an in-memory array, sparse matrix, frame or list."""
-    return piece.iloc[rows] if hasattr(piece, "iloc") else piece[rows]
+    if hasattr(piece, "iloc"):
+        return piece.iloc[rows]
+    return (piece.tocsr() if hasattr(piece, "tocsr") else piece)[rows]
 
 
 def check_rows(names: Iterable[str], pieces: Iterable[Any]) -> int:
@@ -214,7 +216,7 @@ def merge_columns(name: str, array: Any) -> Any:
             f"The number of columns of {name} is unknown (shape {array.shape}), and "
             f"they are in several chunks; call `compute_chunk_sizes()` on {name} first."
         )
-    return array.rechunk(split) if split else array
+    return array.rechunk(split, method="tasks") if split else array
 
 
 def _align_to(leader: str, first: Any, name: str, value: Any) -> Any:
@@ -250,7 +252,7 @@ def _align_array(leader: str, first: Any, name: str, value: Any) -> Any:
         return value
     if sum(rows) != sum(own):
         raise ValueError(_different_lengths(leader, sum(rows), name, value.shape))
-    return value if rows == own else value.rechunk({0: rows})
+    return value if rows == own else value.rechunk({0: rows}, method="tasks")
 
 
 def _different_lengths(leader: str, rows: int, name: str, shape: Any) -> str:
@@ -318,9 +320,12 @@ def _read_frames(frames: dict[str, Any]) -> tuple[dict[Key, Any], list[Source]]:
     import dask.dataframe as dd
 
     # dask's tuning would fuse partitions by the columns that are read, so that the
-    # blocks were not the partitions the user sees; `dask.optimize` must not be used
-    # on frames: it drops their column projections.
-    with dask.config.set({"optimization.tune.active": False}):
+    # blocks were not the partitions the user sees; a peer-to-peer shuffle cannot be
+    # part of another graph; and `dask.optimize` must not be used on frames: it drops
+    # their column projections.
+    with dask.config.set(
+        {"optimization.tune.active": False, "dataframe.shuffle.method": "tasks"}
+    ):
         joint = dd.map_partitions(
             partial(_pair, tuple(frames)),
             *frames.values(),
@@ -348,6 +353,13 @@ def _with_persisted(
     graph: dict[Key, Any], sources: list[Source], collections: Iterable[Any]
 ) -> dict[Key, Any]:
     """Put back the futures of persisted collections, which optimisation drops."""
+    if any(type(task).__name__ == "P2PBarrierTask" for task in graph.values()):
+        raise ValueError(
+            "A collection holds a peer-to-peer rechunk or shuffle, which cannot be "
+            "part of a pass. Persist the collection first, or make it with "
+            "`method='tasks'`, or under "
+            "`dask.config.set({'array.rechunk.method': 'tasks'})`."
+        )
     used = {key for source in sources for key in source.keys}
     used.update(
         key for task in graph.values() for key in getattr(task, "dependencies", ())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from numbers import Integral
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -70,8 +70,10 @@ def n_threads(get: Callable[..., Any]) -> int:
         return sum(client.nthreads().values())
     if get is get_sync:
         return 1
+    if isinstance(get, partial):  # dask's own around an executor
+        return int(get.args[-1])
     pool = dask.config.get("pool", None)
-    workers = getattr(pool, "_max_workers", None)
+    workers = getattr(pool, "_max_workers", getattr(pool, "_processes", None))
     return int(workers or dask.config.get("num_workers", None) or CPU_COUNT)
 
 
@@ -217,6 +219,8 @@ class Plan:
     blocks : Blocks
     order : sequence of int
         Positions of the blocks, in the order in which they are used.
+    where : list of str
+        What to call each block in errors, by its position.
 
     Attributes
     ----------
@@ -224,7 +228,7 @@ class Plan:
         In the order of use.
     """
 
-    def __init__(self, blocks: Blocks, order: Sequence[int]) -> None:
+    def __init__(self, blocks: Blocks, order: Sequence[int], where: list[str]) -> None:
         self._token = uuid4().hex
         self._futures = {
             task.key: task
@@ -235,7 +239,6 @@ class Plan:
         self._keys: dict[Key, Key] = {}
         self._first: dict[Key, int] = {}
         self.blocks = []
-        where = blocks.describe()
         wanted = [list(map(self._target, blocks.keys(at))) for at in order]
         uses = Counter(
             chain(
@@ -283,7 +286,7 @@ class Plan:
         needs = set(block.outputs).union(
             *(task.dependencies for task in tasks.values())
         )
-        return needs - tasks.keys() - self._futures.keys()
+        return needs.intersection(self._keys.values()) - tasks.keys()
 
     def with_futures(self, graph: Graph) -> Graph:
         """Add the futures that the tasks refer to, under their own keys."""
@@ -329,56 +332,85 @@ class Plan:
 
 
 def plan_pass(blocks: Blocks, order: Sequence[int]) -> Plan:
-    """Plan a pass, with what most blocks share computed in advance.
+    """Plan a pass, with statistics of many blocks computed in advance.
 
-    Statistics of the whole data inside the graph would otherwise make every block
-    wait for all reads, with all of the data held until then.
+    Inside the graph they would make the first block that needs them wait for all of
+    their reads, with the data held until its own blocks are used.
     """
-    shared = _used_by_most(blocks)
-    if shared:
-        blocks = replace(blocks, graph=_settle(blocks.graph, shared))
-    return Plan(blocks, order)
+    statistics = _statistics(blocks)
+    if statistics:
+        blocks = replace(blocks, graph=_settle(blocks.graph, statistics))
+    return Plan(blocks, order, blocks.describe())
 
 
 def _settle(graph: Graph, keys: list[Key]) -> Graph:
     """Compute tasks in one parallel reduction and put in what they yield."""
-    plan = Plan(Blocks(graph, [Source(("shared",), keys)], None), range(len(keys)))
+    source = Blocks(graph, [Source(("statistic",), keys)], None)
+    where = ["a statistic of several blocks"] * len(keys)
+    plan = Plan(source, range(len(keys)), where)
     tasks = plan.with_futures(merge(*map(plan.tasks, plan.blocks)))
     outputs = [block.outputs[0] for block in plan.blocks]
     lazy = [Delayed(output, tasks) for output in outputs]
     settled = dask.persist(*lazy, optimize_graph=False)
-    results = (dict(done.dask)[done.key] for done in settled)
-    return {
-        **graph,
-        **{key: _literal(key, r) for key, r in zip(keys, results, strict=True)},
-    }
+    results = [dict(done.dask)[done.key] for done in settled]
+    return {**graph, **{k: _literal(k, r) for k, r in zip(keys, results, strict=True)}}
 
 
 def _literal(key: Key, value: Any) -> Any:
     return value if isinstance(value, TaskRef | GraphNode) else DataNode(key, value)
 
 
-def _used_by_most(blocks: Blocks) -> list[Key]:
-    """Find the tasks next to the blocks that more than half of the blocks use."""
-    if len(blocks) < 2:
-        return []
+def _statistics(blocks: Blocks) -> list[Key]:
+    """Find the tasks that reduce what several blocks read, for several blocks.
+
+    Those are settled that a block needs through no other one, and whose reads a block
+    uses in another way too: these reads would be held.
+    """
     nodes = as_nodes(blocks.graph)
-    users: defaultdict[Key, set[int]] = defaultdict(set)
-    for position in range(len(blocks)):
-        for key in blocks.keys(position):
-            users[key].add(position)
 
-    def needs(key: Key) -> Iterable[Key]:
-        return nodes[key].dependencies if key in nodes else ()
+    def needs(key: Key) -> list[Key]:
+        found = nodes[key].dependencies if key in nodes else ()
+        return [key for key in found if not isinstance(nodes.get(key), DataNode)]
 
-    shared = []
-    for key in reversed(_dependencies_first(list(users), needs, ())):
-        if len(users[key]) * 2 <= len(blocks):
-            for need in needs(key):
-                users[need] |= users[key]
-        elif key in nodes and not isinstance(nodes[key], DataNode):
-            shared.append(key)
-    return [key for key in shared if users[key]]
+    outputs = {key for at in range(len(blocks)) for key in blocks.keys(at)}
+    ordered = _dependencies_first(outputs, needs, ())
+    reads = _some_reads(ordered, needs)
+    users = _some_users(blocks, ordered, needs)
+    reducing = {k for k in ordered if len(reads[k]) > 2 and len(users[k]) > 1}
+    direct = _dependencies_first(outputs - reducing, needs, reducing)
+    used_directly = {key for key in direct if len(needs(key)) == 0}
+    nearest = {need for key in direct for need in needs(key)} | outputs
+    return [
+        key
+        for key in ordered
+        if key in reducing and key in nearest and reads[key] & used_directly
+    ]
+
+
+def _some_reads(
+    ordered: list[Key], needs: Callable[[Key], list[Key]]
+) -> dict[Key, set[Key]]:
+    """Find reads that each task depends on, three at most."""
+    found: dict[Key, set[Key]] = {}
+    for key in ordered:
+        found[key] = set(islice(chain.from_iterable(found[n] for n in needs(key)), 9))
+        found[key] = set(islice(found[key], 3)) or {key}
+    return found
+
+
+def _some_users(
+    blocks: Blocks, ordered: list[Key], needs: Callable[[Key], list[Key]]
+) -> dict[Key, set[int]]:
+    """Find blocks that depend on each task, two at most."""
+    found: defaultdict[Key, set[int]] = defaultdict(set)
+    for at in range(len(blocks)):
+        for key in blocks.keys(at):
+            found[key].add(at)
+    for key in reversed(ordered):
+        for need in needs(key):
+            if len(found[need]) < 2:
+                found[need].update(islice(found[key], 2))
+    return found
 
 
 def _dependencies_first(

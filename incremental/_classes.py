@@ -44,6 +44,32 @@ def find_classes(estimator: Any, y: Any) -> Any:
     return _join(found)
 
 
+def as_classes(classes: Any) -> Any:
+    """Check the classes that are given.
+
+    Parameters
+    ----------
+    classes : array-like of shape (n_classes,), a list of them, or a set
+
+    Returns
+    -------
+    array-like
+
+    Raises
+    ------
+    TypeError
+        If they are something else.
+    """
+    if isinstance(classes, set | frozenset):
+        return sorted(classes)
+    if is_lazy(classes) or isinstance(classes, str) or not hasattr(classes, "__len__"):
+        raise TypeError(
+            f"classes must be an array-like in memory, got {type(classes).__name__}; "
+            "expected a list such as [0, 1]. Call `compute()` on a dask collection."
+        )
+    return classes
+
+
 def check_classes(y: Any, classes: Any) -> None:
     """Check that y holds no class but the known ones.
 

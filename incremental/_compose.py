@@ -11,15 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sklearn.base import BaseEstimator, clone
-from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.utils import _safe_indexing, get_tags
 
 from incremental._notes import noted
-
-COMPOSITES = (Pipeline, FeatureUnion, ColumnTransformer)
 
 
 def last_step(estimator: Any) -> Any:
@@ -76,7 +72,7 @@ def learn(
         for _, transformer in estimator.transformer_list:
             if not _is_absent(transformer):
                 learn(transformer, X, y, {})
-    elif isinstance(estimator, ColumnTransformer):
+    elif _is_columns(estimator):
         _learn_columns(estimator, X, y)
     elif _is_fixed_encoder(estimator):
         if not hasattr(estimator, "categories_"):
@@ -125,7 +121,7 @@ def check_learns(estimator: Any) -> None:
     TypeError
         If it cannot; the message names the part and the ways out.
     """
-    if not isinstance(estimator, COMPOSITES):
+    if not _is_composite(estimator):
         if not hasattr(estimator, "partial_fit"):
             raise TypeError(
                 f"estimator must have `partial_fit`, got {type(estimator).__name__}, "
@@ -173,7 +169,13 @@ def check_params(estimator: Any, params: Mapping[str, Any]) -> None:
 
 def needs_classes(estimator: Any) -> bool:
     """Tell whether an estimator's ``partial_fit`` has to be told the classes."""
-    return "classes" in _parameters(last_step(estimator))
+    last = last_step(estimator)
+    known = _parameters(last)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        # It hands its parameters on, as SelectFromModel does.
+        inner = getattr(last, "estimator", None)
+        return "classes" in known or "classes" in _parameters(inner)
+    return "classes" in known
 
 
 def _parameters(estimator: Any) -> Mapping[str, inspect.Parameter]:
@@ -198,7 +200,7 @@ def _learn_pipeline(
             learn(estimator, X, y, inner[last])
 
 
-def _learn_columns(columns: ColumnTransformer, X: Any, y: Any) -> None:
+def _learn_columns(columns: Any, X: Any, y: Any) -> None:
     if not hasattr(columns, "transformers_"):
         _start_columns(columns, X, y)
         return
@@ -208,7 +210,7 @@ def _learn_columns(columns: ColumnTransformer, X: Any, y: Any) -> None:
                 learn(transformer, _safe_indexing(X, chosen, axis=1), y, {})
 
 
-def _start_columns(columns: ColumnTransformer, X: Any, y: Any) -> None:
+def _start_columns(columns: Any, X: Any, y: Any) -> None:
     """Fit a column transformer, each part of it by learning from the first block."""
     given = columns.transformers, columns.remainder
     try:
@@ -252,12 +254,25 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
         return get_tags(self.transformer)
 
 
+def _is_columns(estimator: Any) -> bool:
+    # Imported only where used, because it costs more than the rest of the package.
+    from sklearn.compose import ColumnTransformer
+
+    return isinstance(estimator, ColumnTransformer)
+
+
+def _is_composite(estimator: Any) -> bool:
+    return isinstance(estimator, Pipeline | FeatureUnion) or _is_columns(estimator)
+
+
 def _is_absent(step: Any) -> bool:
     return step is None or isinstance(step, str)
 
 
 def _is_fixed_encoder(estimator: Any) -> bool:
     """Tell whether an encoder's fit depends on its categories alone."""
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
     return (
         isinstance(estimator, OneHotEncoder | OrdinalEncoder)
         and not isinstance(estimator.categories, str)
@@ -268,7 +283,7 @@ def _is_fixed_encoder(estimator: Any) -> bool:
 
 def _parts(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the leaves of a composite with their names, as ``get_params`` has them."""
-    if not isinstance(estimator, COMPOSITES):
+    if not _is_composite(estimator):
         yield path, estimator
         return
     if isinstance(estimator, Pipeline):

@@ -48,6 +48,17 @@ def aligned(piece: Any) -> Any:
     return piece.copy()
 
 
+def writes_to_input(estimator: Any) -> bool:
+    """Tell whether an estimator may overwrite the data that it is given.
+
+    Blocks may be part of a persisted collection or of the caller's array.
+    """
+    return any(
+        value is False and name.rpartition("__")[2] in ("copy", "copy_X", "copy_x")
+        for name, value in estimator.get_params().items()
+    )
+
+
 def _buffers(piece: Any) -> list[Any]:
     if hasattr(piece, "iloc"):
         columns = (

@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import process_routing
 
 from incremental._blocks import align, is_lazy, known_rows, n_rows
 from incremental._chain import fold, resolve_prefetch, scheduler, shares_memory
-from incremental._classes import find_classes
+from incremental._classes import as_classes, find_classes
 from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
 from incremental._documents import as_documents
@@ -143,8 +143,6 @@ optional
             If a parameter is out of its range, the rows cannot be paired, or y holds a
             class that is not among `classes`.
         """
-        check_learns(self.estimator)
-        check_target(self.estimator, y)
         return self._pass(None, _new_rng(self.random_state), X, y, params)
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
@@ -172,8 +170,12 @@ optional
         """
         if "estimator_" not in vars(self):
             return self.fit(X, y, **params)
-        fitting = Fitting(copy_estimator(self.estimator_), self._dtype)
-        return self._pass(fitting, copy.deepcopy(self._rng), X, y, params)
+        fitting = Fitting(copy_estimator(self.estimator_), vars(self).get("_dtype"))
+        rng = copy.deepcopy(vars(self).get("_rng")) or _new_rng(self.random_state)
+        return self._pass(fitting, rng, X, y, params)
+
+    def _fit_and(self, method: str, X: Any, y: Any, params: dict[str, Any]) -> Any:
+        return getattr(self.fit(X, y, **params), method)(X)
 
     def _pass(
         self,
@@ -183,6 +185,8 @@ optional
         y: Any,
         params: dict[str, Any],
     ) -> Incremental:
+        check_learns(self.estimator)
+        check_target(self.estimator, y)
         get = scheduler()
         prefetch = resolve_prefetch(self.prefetch, get)
         _check_batch_size(self.batch_size)
@@ -233,6 +237,7 @@ optional
         classes = {"classes": params.pop("classes", None)}
         if classes["classes"] is None:
             classes = {} if self.classes is None else {"classes": self.classes}
+        classes = {name: as_classes(value) for name, value in classes.items()}
         if get_config()["enable_metadata_routing"] and params:
             params = process_routing(self, "fit", **params).estimator.partial_fit
         check_params(estimator, {**params, **classes})

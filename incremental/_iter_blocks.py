@@ -70,6 +70,12 @@ class iter_blocks:  # noqa: N801
     ) -> None:
         if not collections:
             raise TypeError("iter_blocks takes at least one collection, got none.")
+        for number, one in enumerate(collections):
+            if not is_lazy(one) and not hasattr(one, "__len__"):
+                raise TypeError(
+                    f"Collection {number} has no rows: got {type(one).__name__}, "
+                    "expected an array, dataframe or series."
+                )
         resolve_prefetch(prefetch, scheduler())
         names = [f"collection {number}" for number in range(len(collections))]
         self._collections = dict(zip(names, collections, strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import dask
@@ -18,6 +17,8 @@ from incremental._blocks import (
     n_rows,
     take_rows,
 )
+from incremental._copy import writes_to_input
+from incremental._made_up import example_output
 from incremental._notes import noted
 
 
@@ -53,9 +54,9 @@ def map_method(
     if is_array(X):
         X = merge_columns("X", X)
     if meta is None:
-        meta = _example(estimator, method, X, params)
+        meta = example_output(estimator, method, X, params)
     several = isinstance(meta, list | tuple)
-    empty = [take_rows(one, slice(0, 0)) for one in (meta if several else [meta])]
+    empty = [_empty_like(one, X) for one in (meta if several else [meta])]
     model = dask.delayed(
         estimator,
         name=f"{type(estimator).__name__}-{tokenize(estimator)}",
@@ -66,6 +67,18 @@ def map_method(
     anything = np.empty(0, dtype=object)
     outputs = _map(_apply, method, X, anything, model, method, params, empty)
     return [_map(_pick, method, outputs, one, n) for n, one in enumerate(empty)]
+
+
+def _empty_like(example: Any, X: Any) -> Any:
+    """Return no rows of an example, with the index that those of X have."""
+    if not hasattr(example, "dtype") and not hasattr(example, "dtypes"):
+        raise TypeError(
+            f"An example of the output must be an array, a pandas.Series or a "
+            f"pandas.DataFrame, got {example!r}."
+        )
+    empty = take_rows(example, slice(0, 0))
+    pandas_both = hasattr(empty, "iloc") and is_frame(X)
+    return empty.set_axis(X._meta.index[:0]) if pandas_both else empty
 
 
 def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
@@ -134,10 +147,12 @@ def _apply(
         return empty
     position = block_id[0] if partition_info is None else partition_info["number"]
     with noted(f"in {method} of block {position}"):
+        block = block.copy() if writes_to_input(estimator) else block
         output = getattr(estimator, method)(block, **params)
         if hasattr(empty, "iloc") and not hasattr(output, "iloc"):
             return _as_pandas(output, empty, block.index)
-        return output
+        is_plain = isinstance(empty, np.ndarray) and isinstance(output, np.ndarray)
+        return output.astype(empty.dtype, copy=False) if is_plain else output
 
 
 def _pick(outputs: Any, which: int) -> Any:
@@ -151,33 +166,3 @@ def _as_pandas(output: Any, empty: Any, index: Any) -> Any:
         return pd.Series(output, index=index, name=empty.name, dtype=empty.dtype)
     frame = pd.DataFrame(output, index=index, columns=empty.columns)
     return frame.astype(empty.dtypes)
-
-
-def _example(estimator: Any, method: str, X: Any, params: Any) -> Any:
-    note = (
-        f"raised by {type(estimator).__name__}.{method} on one made-up row, to learn "
-        "what it returns; if it works on real rows, pass an example of the output as "
-        "`predict_meta`, `predict_proba_meta` or `transform_meta`"
-    )
-    with warnings.catch_warnings(), noted(note):
-        warnings.simplefilter("ignore")
-        return getattr(estimator, method)(_made_up_rows(X), **params)
-
-
-def _made_up_rows(X: Any) -> Any:
-    if is_frame(X):
-        from dask.dataframe.utils import meta_nonempty
-
-        return meta_nonempty(X._meta).iloc[:1]
-    if is_bag(X):
-        return ["a"]
-    if np.isnan(X.shape[1:]).any():
-        raise ValueError(
-            f"The number of columns of X is unknown (shape {X.shape}); expected a "
-            "known one. Call `compute_chunk_sizes()` on X."
-        )
-    shape = (1, *map(int, X.shape[1:]))
-    if X.dtype.kind in "OUST":
-        return np.full(shape, "a", dtype=X.dtype)
-    row = np.ones(shape, dtype=X.dtype)
-    return row if isinstance(X._meta, np.ndarray) else type(X._meta)(row)

@@ -13,7 +13,7 @@ from toolz import dissoc
 from incremental._blocks import check_rows, n_rows, take_rows
 from incremental._classes import check_classes
 from incremental._compose import leading_steps, learn, transform
-from incremental._copy import aligned, copy_estimator
+from incremental._copy import aligned, copy_estimator, writes_to_input
 from incremental._merge import merge, merges
 from incremental._notes import noted
 
@@ -86,6 +86,7 @@ class PartialFit:
             check_classes(block["y"], self.params["classes"])
         dtype = fitting.dtype or _float_dtype(block["X"])
         X = _conform(block["X"], dtype)
+        X = X.copy() if writes_to_input(fitting.estimator) else X
         for batch in _batches({**block, "X": X}, self.batch_size):
             row_wise = dissoc(batch, "X", "y")
             params = {**self.params, **row_wise}
@@ -208,14 +209,15 @@ def _float_dtype(X: Any) -> Any:
 
 
 def _conform(X: Any, dtype: Any) -> Any:
-    """Cast floating-point X whose type differs from that of the first block.
+    """Cast numbers whose type differs from that of the first block.
 
     Estimators that keep their parameters in the type of the first block, as
-    ``SGDClassifier`` does, raise otherwise.
+    ``SGDClassifier`` does, raise otherwise. Integers become float64 on their own.
     """
     own = _common_dtype(X)
-    drifted = dtype is not None and own is not None and own.kind == "f" and own != dtype
-    return X.astype(dtype) if drifted else X
+    if dtype is None or own is None or own == dtype or own.kind not in "biuf":
+        return X
+    return X if own.kind != "f" and dtype == np.float64 else X.astype(dtype)
 
 
 def _common_dtype(X: Any) -> Any:

@@ -13,7 +13,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from incremental._blocks import is_lazy
+from incremental._compose import only_transforms
 from incremental._documents import as_documents
+from incremental._made_up import METAS
 from incremental._map_method import map_method
 from incremental._scoring import score_by_block, score_gathered
 
@@ -36,6 +38,47 @@ def _can_fit_transform(self: Any) -> bool:
 
 def _can_fit_predict(self: Any) -> bool:
     return hasattr(self._inner, "fit_predict") and hasattr(self._inner, "predict")
+
+
+def _post_fit(name: str, summary: str, shape: str) -> Any:
+    """Make the method that calls an estimator's method of the same name."""
+
+    def method(self: ParallelPostFit, X: Any, **params: Any) -> Any:
+        estimator = self._fitted_estimator()
+        X = as_documents(estimator, X)
+        if not is_lazy(X):
+            return getattr(estimator, name)(X, **params)
+        if "estimator_" not in vars(self):
+            # The caller may fit it again while the result is still lazy.
+            estimator = copy.deepcopy(estimator)
+        meta = getattr(self, METAS.get(name, ""), None)
+        return map_method(estimator, name, X, meta=meta, **params)
+
+    method.__name__ = name
+    method.__qualname__ = f"ParallelPostFit.{name}"
+    method.__doc__ = f"""{summary}
+
+        Parameters
+        ----------
+        X : array-like or collection of shape (n_samples, n_features)
+        **params
+            Further arguments of the estimator's ``{name}``.
+
+        Returns
+        -------
+        array or lazy collection of shape {shape}
+        """
+    return available_if(_estimator_has(name))(method)
+
+
+def _check_in_memory(data: dict[str, Any]) -> None:
+    for name, value in data.items():
+        if is_lazy(value):
+            raise TypeError(
+                f"{name} is a dask collection ({type(value).__name__}); expected "
+                f"data in memory. Pass a sample of it (`{name}.compute()`), or use "
+                "`Incremental` with an estimator that has `partial_fit`."
+            )
 
 
 def check_target(estimator: Any, y: Any) -> None:
@@ -119,6 +162,9 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None, **params: Any) -> ParallelPostFit:
         """Fit a clone of the estimator on data in memory.
 
+        An estimator that needs no fit, or is frozen, takes dask collections too, and
+        does not read them: so it can be a step among others that are fitted on them.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -135,13 +181,10 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         TypeError
             If X or y is a dask collection.
         """
-        for name, value in {"X": X, "y": y, **params}.items():
-            if is_lazy(value):
-                raise TypeError(
-                    f"{name} is a dask collection ({type(value).__name__}); expected "
-                    f"data in memory. Pass a sample of it (`{name}.compute()`), or use "
-                    "`Incremental` with an estimator that has `partial_fit`."
-                )
+        if is_lazy(X) and only_transforms(self.estimator):
+            self.estimator_ = clone(self.estimator)
+            return self
+        _check_in_memory({"X": X, "y": y, **params})
         check_target(self.estimator, y)
         data = (X,) if y is None else (X, y)
         self.estimator_ = clone(self.estimator).fit(*data, **params)
@@ -149,7 +192,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     @available_if(_can_fit_transform)
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
-        """Fit, then transform X.
+        """Fit, then transform X, as the estimator itself does it.
 
         Parameters
         ----------
@@ -162,7 +205,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         -------
         array or lazy collection of shape (n_samples, n_features_out)
         """
-        return self.fit(X, y, **params).transform(X)
+        return self._fit_and("transform", X, y, params)
 
     @available_if(_can_fit_predict)
     def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -179,119 +222,56 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         -------
         array or lazy collection of shape (n_samples,)
         """
-        return self.fit(X, y, **params).predict(X)
+        return self._fit_and("predict", X, y, params)
 
-    @available_if(_estimator_has("predict"))
-    def predict(self, X: Any, **params: Any) -> Any:
-        """Predict the target of each row.
-
-        Parameters
-        ----------
-        X : array-like or collection of shape (n_samples, n_features)
-        **params
-            Further arguments of the estimator's ``predict``.
-
-        Returns
-        -------
-        array or lazy collection of shape (n_samples,) or (n_samples, n_outputs)
-        """
-        return self._post_fit("predict", X, self.predict_meta, params)
-
-    @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X: Any, **params: Any) -> Any:
-        """Predict the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like or collection of shape (n_samples, n_features)
-        **params
-            Further arguments of the estimator's ``predict_proba``.
-
-        Returns
-        -------
-        array or lazy collection of shape (n_samples, n_classes), or a list of them
-        """
-        return self._post_fit("predict_proba", X, self.predict_proba_meta, params)
-
-    @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X: Any, **params: Any) -> Any:
-        """Predict the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like or collection of shape (n_samples, n_features)
-        **params
-            Further arguments of the estimator's ``predict_log_proba``.
-
-        Returns
-        -------
-        array or lazy collection of shape (n_samples, n_classes), or a list of them
-        """
-        return self._post_fit("predict_log_proba", X, None, params)
-
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X: Any, **params: Any) -> Any:
-        """Compute the decision function of each row.
-
-        Parameters
-        ----------
-        X : array-like or collection of shape (n_samples, n_features)
-        **params
-            Further arguments of the estimator's ``decision_function``.
-
-        Returns
-        -------
-        array or lazy collection of shape (n_samples,) or (n_samples, n_classes)
-        """
-        return self._post_fit("decision_function", X, None, params)
-
-    @available_if(_estimator_has("score_samples"))
-    def score_samples(self, X: Any, **params: Any) -> Any:
-        """Score each row, for example by its log-likelihood.
-
-        Parameters
-        ----------
-        X : array-like or collection of shape (n_samples, n_features)
-        **params
-            Further arguments of the estimator's ``score_samples``.
-
-        Returns
-        -------
-        array or lazy collection of shape (n_samples,)
-        """
-        return self._post_fit("score_samples", X, None, params)
-
-    @available_if(_estimator_has("transform"))
-    def transform(self, X: Any, **params: Any) -> Any:
-        """Transform each row.
-
-        Parameters
-        ----------
-        X : array-like or collection of shape (n_samples, n_features)
-        **params
-            Further arguments of the estimator's ``transform``.
-
-        Returns
-        -------
-        array or lazy collection of shape (n_samples, n_features_out)
-        """
-        return self._post_fit("transform", X, self.transform_meta, params)
-
-    @available_if(_estimator_has("inverse_transform"))
-    def inverse_transform(self, X: Any, **params: Any) -> Any:
-        """Undo `transform` for each row.
-
-        Parameters
-        ----------
-        X : array-like or collection of shape (n_samples, n_features_out)
-        **params
-            Further arguments of the estimator's ``inverse_transform``.
-
-        Returns
-        -------
-        array or lazy collection of shape (n_samples, n_features)
-        """
-        return self._post_fit("inverse_transform", X, None, params)
+    predict = _post_fit(
+        "predict",
+        "Predict the target of each row.",
+        "(n_samples,) or (n_samples, n_outputs)",
+    )
+    predict_proba = _post_fit(
+        "predict_proba",
+        "Predict the probability of each class.",
+        "(n_samples, n_classes), or a list of them",
+    )
+    predict_log_proba = _post_fit(
+        "predict_log_proba",
+        "Predict the logarithm of the probability of each class.",
+        "(n_samples, n_classes), or a list of them",
+    )
+    predict_joint_log_proba = _post_fit(
+        "predict_joint_log_proba",
+        "Predict the joint log-probability of each row and class.",
+        "(n_samples, n_classes)",
+    )
+    decision_function = _post_fit(
+        "decision_function",
+        "Compute the decision function of each row.",
+        "(n_samples,) or (n_samples, n_classes)",
+    )
+    score_samples = _post_fit(
+        "score_samples",
+        "Score each row, for example by its log-likelihood.",
+        "(n_samples,)",
+    )
+    transform = _post_fit(
+        "transform", "Transform each row.", "(n_samples, n_features_out)"
+    )
+    inverse_transform = _post_fit(
+        "inverse_transform",
+        "Undo `transform` for each row.",
+        "(n_samples, n_features)",
+    )
+    kneighbors = _post_fit(
+        "kneighbors",
+        "Find the nearest of the fitted rows for each row.",
+        "(n_samples, n_neighbors), or a list of two",
+    )
+    apply = _post_fit(
+        "apply",
+        "Find the leaf of each row in each tree.",
+        "(n_samples,) or (n_samples, n_trees)",
+    )
 
     @available_if(_estimator_has("get_feature_names_out"))
     def get_feature_names_out(self, input_features: Any = None) -> Any:
@@ -366,6 +346,8 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                 f"scoring must be the name of a scorer, a callable or None, got "
                 f"{scorer!r}."
             )
+        if not (is_lazy(X) or is_lazy(y)):
+            return float(scorer(estimator, X, y, **weight))
         return score_gathered(scorer, self, X, y, **weight)
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -384,15 +366,14 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     _routes = {"fit": "fit", "score": "score"}  # noqa: RUF012
 
-    def _post_fit(self, method: str, X: Any, meta: Any, params: Any) -> Any:
-        estimator = self._fitted_estimator()
-        X = as_documents(estimator, X)
-        if not is_lazy(X):
-            return getattr(estimator, method)(X, **params)
-        if "estimator_" not in vars(self):
-            # The caller may fit it again while the result is still lazy.
-            estimator = copy.deepcopy(estimator)
-        return map_method(estimator, method, X, meta=meta, **params)
+    def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
+        if is_lazy(X) or not hasattr(self.estimator, f"fit_{method}"):
+            return getattr(self.fit(X, y, **params), method)(X)
+        _check_in_memory({"X": X, "y": y, **params})
+        estimator = clone(self.estimator)
+        output = getattr(estimator, f"fit_{method}")(X, y, **params)
+        self.estimator_ = estimator
+        return output
 
     @property
     def _inner(self) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import dask
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.frozen import FrozenEstimator
 
 from incremental._blocks import align, is_lazy, n_rows
 from incremental._chain import map_blocks, scheduler
@@ -34,8 +35,12 @@ def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) ->
     ------
     TypeError
         If the estimator has a ``score`` of its own.
+    ValueError
+        If y is missing or there are no rows.
     """
     partial_score, finish = _score_of(estimator)
+    if y is None:
+        raise ValueError("score requires y to be passed, but y is None.")
     rows = {"X": X, "y": y, "sample_weight": sample_weight}
     blocks = align({name: value for name, value in rows.items() if value is not None})
     parts = map_blocks(
@@ -44,7 +49,10 @@ def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) ->
         get=scheduler(),
         name="score",
     )
-    return float(finish([part for part in parts if part is not None]))
+    parts = [part for part in parts if part is not None]
+    if not parts:
+        raise ValueError("X has no rows in any block; expected at least one.")
+    return float(finish(parts))
 
 
 def score_gathered(
@@ -76,6 +84,8 @@ class _Gathered:
         self._wrapper = wrapper
 
     def __getattr__(self, name: str) -> Any:
+        if name == "score":
+            return partial(score_by_block, self._wrapper._fitted_estimator())
         value = getattr(self._wrapper, name)
         if name.startswith("_") or not callable(value):
             return value
@@ -89,6 +99,8 @@ class _Gathered:
 
 def _score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
     estimator = last_step(estimator)
+    while isinstance(estimator, FrozenEstimator):
+        estimator = last_step(estimator.estimator)
     score = getattr(type(estimator), "score", None)
     if score is ClassifierMixin.score:
         return _count_correct, _accuracy

@@ -4,6 +4,7 @@ import threading
 import time
 import weakref
 from collections import Counter
+from itertools import chain
 
 import dask
 import dask.array as da
@@ -208,3 +209,82 @@ def test_the_live_blocks_on_a_cluster_of_processes_are_bounded(client):
 def nap(state, X):
     time.sleep(0.03)
     return state
+
+
+def standardized(X):
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_statistics_of_a_part_of_the_data_keep_the_bound(shuffled):
+    source = Source(40)
+    halves = [standardized(source.array[:200]), standardized(source.array[200:])]
+    X = da.concatenate(halves)
+    order = np.random.RandomState(0).permutation(40) if shuffled else None
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": X}, slow, 0, prefetch=1, order=order)
+    assert source.most_live <= 8
+
+
+def test_a_cumulative_sum_keeps_the_bound_in_any_order():
+    source = Source(40)
+    order = np.random.RandomState(0).permutation(40)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": source.array.cumsum(axis=0)}, slow, 0, prefetch=1, order=order)
+    assert source.most_live <= 8
+
+
+def test_large_chunks_that_are_cut_again_are_not_computed_in_advance():
+    source = Source(24)
+    X = source.array.rechunk((60, 2)).rechunk((5, 2))
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": X}, slow, 0, prefetch=1)
+    assert set(source.reads.values()) == {1}
+    assert source.most_live <= 12
+
+
+def test_an_error_in_a_statistic_says_so():
+    X = da.arange(12, chunks=2).map_blocks(fail_at_six, dtype=int).reshape(-1, 1)
+    with pytest.raises(ValueError, match="six") as caught:
+        run_fold({"X": X - X.mean(axis=0)})
+    assert any("a statistic of several blocks" in n for n in caught.value.__notes__)
+
+
+def test_a_future_inside_a_task_is_used(client):
+    from incremental import iter_blocks
+
+    one = client.scatter(1)
+    X = da.arange(6, chunks=2).map_blocks(np.add, one, dtype=int).reshape(-1, 1)
+    assert run_fold({"X": X}) == [1.0, 3.0, 5.0]
+    assert [int(block[0, 0]) for (block,) in iter_blocks(X)] == [1, 3, 5]
+
+
+def test_a_shuffled_frame_is_used_on_a_cluster(client):
+    import dask.dataframe as dd
+    import pandas as pd
+
+    frame = dd.from_pandas(pd.DataFrame({"k": range(20), "v": range(20)}), 4)
+    shuffled = frame.shuffle("k")
+    values = map_blocks(
+        align({"X": shuffled[["v"]], "y": shuffled["k"]}),
+        lambda X, y: sorted(zip(X["v"], y, strict=True)),
+        get=scheduler(),
+        name="rows",
+    )
+    assert sorted(chain.from_iterable(values)) == [(n, n) for n in range(20)]
+
+
+def test_a_peer_to_peer_rechunk_is_refused_with_the_ways_out(client):
+    X = da.ones((200, 20), chunks=(200, 2)).rechunk((20, 20), method="p2p")
+    with pytest.raises(ValueError, match="Persist the collection first"):
+        align({"X": X})
+
+
+def test_the_threads_of_executors_and_pools_are_counted():
+    from concurrent.futures import ThreadPoolExecutor
+    from multiprocessing.pool import ThreadPool
+
+    with ThreadPoolExecutor(5) as executor, dask.config.set(scheduler=executor):
+        assert n_threads(scheduler()) == 5
+    with ThreadPool(4) as pool, dask.config.set(pool=pool):
+        assert n_threads(scheduler()) == 4

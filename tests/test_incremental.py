@@ -16,6 +16,8 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import IncrementalPCA
+from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
@@ -504,3 +506,49 @@ CHECKED = [
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
+
+
+def test_data_is_not_overwritten_by_estimators_that_may(rng):
+    X = da.from_array(rng.random((40, 3)), chunks=(10, 3)).persist()
+    before = X.compute().copy()
+    wrapper = Incremental(IncrementalPCA(2, copy=False)).fit(X)
+    np.testing.assert_array_equal(X, before)
+    scaler = ParallelPostFit(StandardScaler(copy=False).fit(before.copy()))
+    scaler.transform(X).compute()
+    np.testing.assert_array_equal(X, before)
+    assert wrapper.components_.shape == (2, 3)
+
+
+def test_an_estimator_that_is_assigned_can_be_continued(data):
+    X, y = cut(*data)
+    wrapper = Incremental(SGD, shuffle_blocks=False)
+    wrapper.estimator_ = clone(SGD).partial_fit(*data, classes=[0, 1])
+    wrapper.partial_fit(X, y)
+    assert wrapper.t_ == 201
+
+
+def test_a_missing_y_in_a_later_call_is_refused(data, no_compute):
+    wrapper = Incremental(SGD, classes=[0, 1]).fit(*data)
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        wrapper.partial_fit(cut(data[0])[0])
+    with pytest.raises(ValueError, match="score requires y"):
+        wrapper.score(cut(data[0])[0])
+
+
+def test_a_score_of_no_rows_is_refused(data):
+    X, y = cut(*data)
+    with pytest.raises(ValueError, match="no rows in any block"):
+        Incremental(SGD).fit(X, y).score(X[:0], y[:0])
+
+
+def test_a_set_of_classes_is_taken_and_a_lazy_one_is_refused(data):
+    X, y = cut(*data)
+    assert list(Incremental(SGD).fit(X, y, classes={1, 0}).classes_) == [0, 1]
+    with pytest.raises(TypeError, match="classes must be an array-like in memory"):
+        Incremental(SGD).fit(X, y, classes=da.unique(y))
+
+
+def test_classes_are_found_for_what_hands_them_on(data):
+    X, y = cut(*data)
+    selector = Incremental(SelectFromModel(SGD)).fit(X, y)
+    assert list(selector.estimator_.estimator_.classes_) == [0, 1]

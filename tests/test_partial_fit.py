@@ -45,7 +45,8 @@ def test_pieces_of_different_rows_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("f8", "f4"), ("f4", "f8"), ("i8", "f4"), ("f8", "i4")]
+    ("first", "second"),
+    [("f8", "f4"), ("f4", "f8"), ("i8", "f4"), ("f8", "i4"), ("f4", "i8")],
 )
 @pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
 def test_sgd_learns_from_blocks_of_different_types(first, second, kind):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_regressor
+from sklearn.base import BaseEstimator, clone, is_classifier, is_clusterer, is_regressor
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
@@ -21,7 +21,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassi
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.utils import get_tags
 
 from incremental import Incremental, ParallelPostFit
@@ -35,6 +35,9 @@ METHODS = [
     "transform",
     "inverse_transform",
     "score_samples",
+    "predict_joint_log_proba",
+    "kneighbors",
+    "apply",
     "fit_transform",
     "get_feature_names_out",
     "set_output",
@@ -362,6 +365,15 @@ def test_fit_transform_and_fit_predict(data):
     np.testing.assert_array_equal(scaled, StandardScaler().fit_transform(X))
     labels = ParallelPostFit(KMeans(2, n_init=1, random_state=0)).fit_predict(X)
     assert set(labels) == {0, 1}
+
+
+@pytest.mark.filterwarnings("ignore:.*TargetEncoder.random_state:FutureWarning")
+def test_fit_transform_is_the_estimators_own(data):
+    X, y = data[0], data[1] % 2
+    encoder = TargetEncoder(random_state=0)
+    received = ParallelPostFit(encoder).fit_transform(X.round(), y)
+    expected = clone(encoder).fit_transform(X.round(), y)
+    np.testing.assert_array_equal(received, expected)
 
 
 def test_pipelines_and_searches_can_be_wrapped(data):

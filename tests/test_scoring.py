@@ -12,7 +12,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.datasets import make_classification, make_regression
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
+from sklearn.metrics import check_scoring, get_scorer, make_scorer, mean_absolute_error
 from sklearn.metrics import r2_score as exact_r2
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
@@ -126,6 +126,7 @@ def test_a_score_of_its_own_is_refused(estimator, classified):
 @pytest.mark.parametrize(
     "scoring",
     [
+        check_scoring(LogisticRegression()),
         "accuracy",
         "neg_log_loss",
         "roc_auc",
