@@ -372,6 +372,9 @@ def _statistics(blocks: Blocks) -> list[Key]:
         found = nodes[key].dependencies if key in nodes else ()
         return [key for key in found if not isinstance(nodes.get(key), DataNode)]
 
+    uses = Counter(chain.from_iterable(map(needs, nodes)))
+    if not uses or max(uses.values()) < 2:
+        return []
     outputs = {key for at in range(len(blocks)) for key in blocks.keys(at)}
     ordered = _dependencies_first(outputs, needs, ())
     reads = _some_reads(ordered, needs)
