@@ -31,6 +31,10 @@ class Incremental(ParallelPostFit):
     `prefetch` blocks ahead of the one being fitted. For a fixed order of the blocks the
     result is that of a plain loop, bit by bit.
 
+    Estimators whose states merge (see `merge`) are fitted on all blocks in parallel. A
+    pipeline learns in one pass: when its model learns from a block, the steps before it
+    have learned from that block and those before, not from all.
+
     A block is the same rows of X, y and the row-wise parameters: a chunk of a dask
     array, a partition of a dask dataframe. Data in memory is one block.
 
