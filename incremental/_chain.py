@@ -21,6 +21,7 @@ import dask
 from dask._task_spec import Alias, DataNode, GraphNode, Task, TaskRef, Tuple
 from dask._task_spec import convert_legacy_graph as as_nodes
 from dask.base import get_scheduler
+from dask.callbacks import Callback
 from dask.delayed import Delayed
 from dask.local import get_sync
 from dask.multiprocessing import get as get_processes
@@ -77,8 +78,18 @@ def n_threads(get: Callable[..., Any]) -> int:
     return int(workers or dask.config.get("num_workers", None) or CPU_COUNT)
 
 
-def resolve_prefetch(prefetch: Any, get: Callable[..., Any]) -> int:
+def resolve_prefetch(
+    prefetch: Any, get: Callable[..., Any], per_thread: int = 1
+) -> int:
     """Return the number of blocks to read ahead.
+
+    Parameters
+    ----------
+    prefetch : int or "auto"
+    get : callable
+        The scheduler.
+    per_thread : int, default=1
+        How many blocks ``"auto"`` takes for each of its threads.
 
     Raises
     ------
@@ -86,7 +97,7 @@ def resolve_prefetch(prefetch: Any, get: Callable[..., Any]) -> int:
         If `prefetch` is neither ``"auto"`` nor an integer of 0 or more.
     """
     if isinstance(prefetch, str) and prefetch == "auto":
-        return max(n_threads(get), 2)
+        return max(n_threads(get), 2) * per_thread
     integral = isinstance(prefetch, Integral) and not isinstance(prefetch, bool)
     if not integral or prefetch < 0:
         raise ValueError(
@@ -153,7 +164,33 @@ def fold(
         if before is not None:
             outputs = [before.add(place, block.where, outputs)]
         done.append(steps.add(place, block.where, [done[place], *outputs]))
-    return run(get, plan.with_futures(graph), [done[-1]])[0]
+    with _InOrder(done[-1]):
+        return run(get, plan.with_futures(graph), [done[-1]])[0]
+
+
+class _InOrder(Callback):  # type: ignore[misc]
+    """Let dask's local schedulers begin with the block that is used first.
+
+    They take the task that became ready last, so that a block may wait for its read
+    until later ones are read, and the fit with it. Distributed has priorities.
+
+    Parameters
+    ----------
+    goal : task key
+        The last task of the pass, to leave other runs alone.
+    """
+
+    def __init__(self, goal: Key) -> None:
+        super().__init__(posttask=self._sort)
+        self._goal = goal
+
+    def _sort(self, key: Key, result: Any, graph: Any, state: Any, worker: Any) -> None:
+        if self._goal in graph:
+            state["ready"].sort(key=_place, reverse=True)
+
+
+def _place(key: Key) -> int:
+    return int(key[1]) if isinstance(key, tuple) else 0
 
 
 def map_blocks(
@@ -248,9 +285,7 @@ class Plan:
         )
         for place, (at, keys) in enumerate(zip(order, wanted, strict=True)):
             new = self._walk(keys, place)
-            if len(keys) > 1 and all(
-                uses[key] == 1 and key in new and not self._waits(key) for key in keys
-            ):
+            if len(keys) > 1 and all(uses[key] == 1 and key in new for key in keys):
                 new, keys = self._join(new, keys)
             outputs = list(map(self._renamed, keys))
             self.blocks.append(PlannedBlock(where[at], new, outputs))

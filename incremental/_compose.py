@@ -15,6 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 
+from incremental._documents import as_list
 from incremental._notes import noted
 
 
@@ -86,7 +87,7 @@ def transform(steps: Iterable[Any], X: Any) -> Any:
     """Pass X through transformers that are fitted."""
     for step in steps:
         if not _is_absent(step):
-            X = step.transform(X)
+            X = step.transform(as_list(step, X))
     return X
 
 

@@ -33,13 +33,42 @@ def as_documents(estimator: Any, X: Any) -> Any:
     return X.fillna("") if is_series else X
 
 
+def as_list(estimator: Any, X: Any) -> Any:
+    """Return a series of documents as a list, if a vectoriser is to take it.
+
+    Vectorisers take one document after the other, and a series that stores its text as
+    Arrow does makes each of them anew: that is a third of the time.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, frame, series or list in memory
+
+    Returns
+    -------
+    list of str, or X itself
+    """
+    if not (hasattr(X, "iloc") and X.ndim == 1 and _takes_documents(estimator)):
+        return X
+    from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+
+    first = _first_step(estimator)
+    is_own = isinstance(first, CountVectorizer | HashingVectorizer)
+    return X.tolist() if is_own else X
+
+
 def _takes_documents(estimator: Any) -> bool:
+    first = _first_step(estimator)
+    if first is None or isinstance(first, str):
+        return False
+    tags = get_tags(first).input_tags
+    return tags.string and not tags.two_d_array
+
+
+def _first_step(estimator: Any) -> Any:
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[0][1]
-    if estimator is None or isinstance(estimator, str):
-        return False
-    tags = get_tags(estimator).input_tags
-    return tags.string and not tags.two_d_array
+    return estimator
 
 
 def _or_empty(document: Any) -> Any:

@@ -21,6 +21,7 @@ from incremental._copy import copy_estimator
 from incremental._documents import as_documents
 from incremental._partial_fit import Fitting, PartialFit, plan_steps
 from incremental._post_fit import ParallelPostFit, check_target
+from incremental._scalers import is_scaler
 
 
 class Incremental(ParallelPostFit):
@@ -55,7 +56,8 @@ class Incremental(ParallelPostFit):
         Draws the order of the blocks.
     prefetch : int or "auto", default="auto"
         How many blocks may be read ahead of the one being fitted. 0 reads one at a
-        time; ``"auto"`` takes the scheduler's number of threads, at least 2.
+        time; ``"auto"`` takes the scheduler's number of threads, at least 2, and twice
+        as many for a pipeline whose first steps run in parallel.
     batch_size : int, default=None
         Rows for each call of ``partial_fit`` within a block, all of the block by
         default. A batch never crosses blocks.
@@ -192,7 +194,7 @@ optional
         check_learns(self.estimator)
         check_target(self.estimator, y)
         get = scheduler()
-        prefetch = resolve_prefetch(self.prefetch, get)
+        resolve_prefetch(self.prefetch, get)
         _check_batch_size(self.batch_size)
         fresh = clone(self.estimator)
         estimator = fresh if fitted is None else fitted.estimator
@@ -210,7 +212,7 @@ optional
                 plan.step,
                 plan.start,
                 order=_order(len(blocks), rng if self.shuffle_blocks else None),
-                prefetch=prefetch,
+                prefetch=resolve_prefetch(self.prefetch, get, plan.per_thread),
                 get=get,
                 name=plan.name,
                 prepare=plan.prepare,
@@ -245,7 +247,7 @@ optional
         if get_config()["enable_metadata_routing"] and params:
             params = process_routing(self, "fit", **params).estimator.partial_fit
         check_params(estimator, {**params, **classes})
-        rows = {"X": X} if y is None else {"X": X, "y": y}
+        rows = {"X": X} if y is None or is_scaler(estimator) else {"X": X, "y": y}
         for name, value in params.items():
             if _is_row_wise(name, value, X):
                 rows[name] = value

@@ -18,6 +18,7 @@ from incremental._blocks import (
     take_rows,
 )
 from incremental._copy import writes_to_input
+from incremental._documents import as_list
 from incremental._made_up import example_output
 from incremental._notes import noted
 
@@ -148,7 +149,7 @@ def _apply(
     position = block_id[0] if partition_info is None else partition_info["number"]
     with noted(f"in {method} of block {position}"):
         block = block.copy() if writes_to_input(estimator) else block
-        output = getattr(estimator, method)(block, **params)
+        output = getattr(estimator, method)(as_list(estimator, block), **params)
         if hasattr(empty, "iloc") and not hasattr(output, "iloc"):
             return _as_pandas(output, empty, block.index)
         is_plain = isinstance(empty, np.ndarray) and isinstance(output, np.ndarray)

@@ -16,6 +16,7 @@ from incremental._compose import leading_steps, learn, transform
 from incremental._copy import aligned, copy_estimator, writes_to_input
 from incremental._merge import merge, merges
 from incremental._notes import noted
+from incremental._scalers import cached_rows
 
 
 class Fitting(NamedTuple):
@@ -137,11 +138,12 @@ class FitAlone:
             return []
         fit = replace(self.fit, batch_size=None)
         block = dict(zip(fit.names, pieces, strict=True))
+        size = self.fit.batch_size or cached_rows(self.estimator, block["X"])
         # A feature that one block lacks is no reason to warn: others may have it.
         with np.errstate(invalid="ignore"):
             return [
                 fit(Fitting(clone(self.estimator)), *batch.values())
-                for batch in _batches(block, self.fit.batch_size)
+                for batch in _batches(block, size)
             ]
 
 
@@ -158,13 +160,17 @@ def merge_fittings(merged: Fitting, others: list[Fitting]) -> Fitting:
 
 
 class Steps(NamedTuple):
-    """How a pass takes its blocks: what to do in parallel, and what one by one."""
+    """How a pass takes its blocks: what to do in parallel, and what one by one.
+
+    ``per_thread`` blocks ahead for each thread keep all of them busy.
+    """
 
     step: Callable[..., Fitting]
     start: Fitting
     name: str
     prepare: Callable[..., Any] | None = None
     prepare_name: str = ""
+    per_thread: int = 1
 
 
 def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
@@ -189,7 +195,7 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
         return Steps(fit, start, "partial_fit")
     first = TransformFirst(fit.names, leading)
     skipping = replace(fit, skip=len(leading))
-    return Steps(skipping, start, "partial_fit", first, "transform")
+    return Steps(skipping, start, "partial_fit", first, "transform", per_thread=2)
 
 
 def _batches(block: Mapping[str, Any], size: int | None) -> Iterator[Mapping[str, Any]]:

@@ -13,7 +13,14 @@ import pytest
 from dask.delayed import delayed
 
 from incremental._blocks import align
-from incremental._chain import fold, map_blocks, n_threads, resolve_prefetch, scheduler
+from incremental._chain import (
+    fold,
+    map_blocks,
+    n_threads,
+    plan_pass,
+    resolve_prefetch,
+    scheduler,
+)
 
 
 class Source:
@@ -88,6 +95,29 @@ def test_the_look_ahead_is_used():
     with dask.config.set(scheduler="threads", num_workers=8):
         run_fold({"X": source.array}, slow, 0, prefetch=4)
     assert source.most_live == 5
+
+
+def test_blocks_are_read_in_the_order_of_their_use():
+    begun = []
+
+    def read(block, block_info=None):
+        place = block_info[0]["chunk-location"][0]
+        begun.append(place)
+        time.sleep(0.02 if place % 3 else 0.05)
+        return block
+
+    X = da.ones((60, 2), chunks=(2, 2)).map_blocks(read, dtype=float)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": X}, slow, 0, prefetch=3)
+    # Two may begin at the same time.
+    assert all(abs(place - at) <= 1 for at, place in enumerate(begun))
+
+
+def test_the_pieces_of_a_block_are_one_task_where_no_other_needs_them():
+    X = da.ones((6, 2), chunks=(2, 2)).map_blocks(np.negative)
+    blocks = align({"X": X, "y": da.arange(6, chunks=2)})
+    plan = plan_pass(blocks, range(3))
+    assert all(len(block.outputs) == 1 for block in plan.blocks)
 
 
 def test_slices_of_one_chunk_are_not_all_cut_ahead():

@@ -17,6 +17,7 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
+    MaxAbsScaler,
     MinMaxScaler,
     Normalizer,
     OneHotEncoder,
@@ -26,7 +27,7 @@ from sklearn.preprocessing import (
 
 from incremental import Incremental, ParallelPostFit
 from incremental._compose import check_learns, check_params, leading_steps
-from tests.contracts import as_dask, assert_same_state
+from tests.contracts import as_dask, assert_same_state, plain_loop
 from tests.test_chain import Source
 from tests.test_merge import chunkings
 
@@ -261,7 +262,7 @@ def test_a_column_transformer_learns_column_by_column(frame):
     assert again.estimator_[0].named_transformers_["remainder"].n_samples_seen_ == 120
 
 
-def test_a_column_transformer_around_wrappers_has_passes_of_its_own(data):
+def test_nested_pipelines_of_wrappers_have_a_pass_for_each_stage(data):
     X, y = data
     lazy = as_dask(X, (30, 30))
     pipe = make_pipeline(
@@ -270,12 +271,120 @@ def test_a_column_transformer_around_wrappers_has_passes_of_its_own(data):
     )
     predicted = pipe.fit(lazy, as_dask(y, (30, 30))).predict(lazy)
     assert isinstance(predicted, da.Array)
-    low = MinMaxScaler().fit(X)
-    expected = SGDRegressor(random_state=0)
+    scaled = Normalizer().fit_transform(MinMaxScaler().fit_transform(X))
+    expected = plain_loop(SGDRegressor(random_state=0), scaled, y, {}, (30, 30))
+    assert_same_state(pipe[-1].estimator_, expected)
+
+
+AROUND = {
+    "columns": lambda wrap: ColumnTransformer(
+        [("low", wrap(MinMaxScaler()), [0, 1]), ("same", "passthrough", [2])],
+        remainder=wrap(MaxAbsScaler()),
+    ),
+    "union": lambda wrap: make_union(
+        make_pipeline(wrap(MinMaxScaler()), wrap(MaxAbsScaler())), wrap(MaxAbsScaler())
+    ),
+}
+
+
+def exactly(stage, data, **params):
+    """Fit a stage on all data, then a classifier in a loop over two blocks."""
+    X, y = data
+    transformed = stage.fit(X, y).transform(X)
+    params = {"classes": [0, 1], **params}
+    return plain_loop(SGD, transformed, y, params, (30, 30)), transformed
+
+
+@settings(max_examples=10, deadline=None)
+@given(chunks=chunkings(60), part=st.sampled_from(list(AROUND)))
+def test_unions_around_wrappers_are_exact_for_any_chunks(data, chunks, part):
+    X, y = data
+    lazy = as_dask(X, chunks)
+    pipe = make_pipeline(
+        AROUND[part](Incremental), Incremental(SGD, shuffle_blocks=False)
+    )
+    pipe.fit(lazy, as_dask(y, chunks))
+    _, transformed = exactly(AROUND[part](clone), data)
+    expected = plain_loop(SGD, transformed, y, {"classes": [0, 1]}, chunks)
+    assert_same_state(pipe[-1].estimator_, expected)
+
+
+@pytest.mark.parametrize("part", AROUND)
+def test_unions_around_wrappers_predict_and_score_lazily(part, data):
+    X, y = data
+    lazy, target = as_dask(X, (30, 30)), as_dask(y, (30, 30))
+    pipe = make_pipeline(
+        AROUND[part](Incremental), Incremental(SGD, shuffle_blocks=False)
+    )
+    pipe.fit(lazy, target)
+    expected, transformed = exactly(AROUND[part](clone), data)
+    np.testing.assert_array_equal(pipe[:-1].transform(lazy), transformed)
+    predicted = pipe.predict(lazy)
+    assert isinstance(predicted, da.Array)
+    np.testing.assert_array_equal(predicted, expected.predict(transformed))
+    assert pipe.score(lazy, target) == expected.score(transformed, y)
+    stage = AROUND[part](Incremental)
+    received = stage.fit_transform(lazy, target)
+    assert isinstance(received, da.Array)
+    np.testing.assert_array_equal(received, transformed)
+
+
+def test_a_union_around_wrappers_reads_once_for_each_of_them():
+    source = Source(8)
+    union = make_union(Incremental(MinMaxScaler()), Incremental(MaxAbsScaler()))
+    pipe = make_pipeline(union, Incremental(SGD, classes=[0, 1]))
+    pipe.fit(source.array, da.arange(80, chunks=10) % 2)
+    assert set(source.reads.values()) == {3}
+
+
+@pytest.mark.parametrize("wrap", [clone, Incremental])
+def test_a_column_transformer_inside_a_wrapper_is_exact_on_frames(wrap, frame):
+    lazy = dd.from_pandas(frame, npartitions=3)
+    columns = ColumnTransformer(
+        [
+            ("low", wrap(MinMaxScaler()), ["a", "b"]),
+            ("color", OneHotEncoder(categories=[["blue", "red"]]), ["color"]),
+        ],
+        remainder="drop",
+    )
+    pipe = make_pipeline(Incremental(columns), Incremental(SGD, shuffle_blocks=False))
+    features = ["a", "b", "color"]
+    pipe.fit(lazy[features], lazy["y"])
+    columns.set_params(low=MinMaxScaler())
+    transformed = columns.fit_transform(frame[features])
+    params = {"classes": [0, 1]}
+    expected = plain_loop(SGD, transformed, frame["y"], params, (20, 20, 20))
+    assert_same_state(pipe[-1].estimator_, expected)
+    np.testing.assert_array_equal(
+        pipe.predict(lazy[features]), expected.predict(transformed)
+    )
+    expected_score = expected.score(transformed, frame["y"])
+    assert pipe.score(lazy[features], lazy["y"]) == expected_score
+
+
+def test_parameters_of_the_fit_reach_the_wrapper_that_they_name(data):
+    X, y = data
+    weights = np.linspace(0.5, 2, 60), np.linspace(1, 3, 60)
+    pipe = make_pipeline(
+        Incremental(StandardScaler()), Incremental(SGD, shuffle_blocks=False)
+    )
+    pipe.fit(
+        as_dask(X, (30, 30)),
+        as_dask(y, (30, 30)),
+        **{
+            "incremental-1__sample_weight": as_dask(weights[0], (30, 30)),
+            "incremental-2__sample_weight": as_dask(weights[1], (20, 40)),
+        },
+    )
+    scaler = StandardScaler().fit(X, sample_weight=weights[0])
+    np.testing.assert_allclose(pipe[0].mean_, scaler.mean_, rtol=1e-12)
+    expected = clone(SGD)
     for rows in (slice(0, 30), slice(30, 60)):
-        scaled = Normalizer().fit_transform(low.transform(X[rows]))
-        expected.partial_fit(scaled, y[rows])
-    np.testing.assert_allclose(pipe[-1].coef_, expected.coef_)
+        scaled = pipe[0].estimator_.transform(X[rows])
+        expected.partial_fit(
+            scaled, y[rows], classes=[0, 1], sample_weight=weights[1][rows]
+        )
+    assert_same_state(pipe[-1].estimator_, expected)
 
 
 def test_an_error_names_the_step_and_the_block(data):

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer
+from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder
 
 from incremental import Incremental, ParallelPostFit
+from incremental._documents import as_list
 from tests.contracts import assert_same_state
 
 TEXTS = [f"{'good' if n % 2 else 'bad'} word{n % 7}" for n in range(60)]
@@ -88,3 +89,29 @@ def test_text_is_vectorised_to_lazy_sparse_blocks(kind):
         )
     assert_same_state(model.estimator_, expected)
     assert model.score(blocks, da.from_array(LABELS, chunks=20)) == 1.0
+
+
+@pytest.mark.parametrize("steps", [(), (Normalizer(),)])
+def test_a_vectoriser_gets_text_as_a_list(steps):
+    got = []
+
+    def keep(text):
+        got.append(type(text))
+        return text
+
+    vectorizer = HashingVectorizer(n_features=8, preprocessor=keep)
+    column = pd.Series(["a b", "b"], dtype="str")
+    pipe = make_pipeline(vectorizer, *steps)
+    assert as_list(pipe, column) == ["a b", "b"]
+    expected = pipe.transform(column).toarray()
+    lazy = ParallelPostFit(pipe).transform(dd.from_pandas(column, npartitions=1))
+    np.testing.assert_array_equal(lazy.compute().toarray(), expected)
+    assert set(got) == {str}
+
+
+def test_other_transformers_get_text_as_it_is():
+    column = pd.Series(["a", "b"])
+    for other in (FunctionTransformer(), OneHotEncoder(), TfidfTransformer()):
+        assert as_list(other, column) is column
+    frame = column.to_frame()
+    assert as_list(HashingVectorizer(), frame) is frame

@@ -1,0 +1,62 @@
+"""Scalers on blocks larger than the processor's cache."""
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.linear_model import SGDClassifier
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+
+from incremental import Incremental
+from incremental._scalers import CACHED_VALUES, cached_rows, is_scaler
+from tests.contracts import assert_close
+
+
+class Recounting(StandardScaler):
+    def partial_fit(self, X, y=None, sample_weight=None):
+        self.target_ = y
+        return super().partial_fit(X, y, sample_weight)
+
+
+class Renamed(StandardScaler):
+    pass
+
+
+def test_scalers_are_those_that_learn_as_scikit_learns():
+    for scaler in (StandardScaler(), MinMaxScaler(), MaxAbsScaler(), Renamed()):
+        assert is_scaler(scaler)
+    for other in (Recounting(), SGDClassifier(), MultinomialNB()):
+        assert not is_scaler(other)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
+def test_dense_tables_are_cut_for_scalers_alone(kind):
+    X = kind(np.ones((3, 4)))
+    assert cached_rows(StandardScaler(), X) == CACHED_VALUES // 4
+    assert cached_rows(MultinomialNB(), X) is None
+    assert cached_rows(StandardScaler(), sp.csr_matrix(X)) is None
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), MaxAbsScaler()])
+def test_a_block_larger_than_the_cache_gives_the_same_fit(scaler, monkeypatch):
+    monkeypatch.setattr("incremental._scalers.CACHED_VALUES", 40)
+    X = np.random.default_rng(0).normal(3, 2, size=(100, 4))
+    X[::7, 1] = np.nan
+    received = Incremental(scaler).fit(da.from_array(X, chunks=(50, 4))).estimator_
+    expected = clone(scaler).partial_fit(X[:50]).partial_fit(X[50:])
+    assert_close(received, expected, X)
+
+
+def test_scalers_do_not_read_y(rng):
+    def fail(block):
+        raise AssertionError("y is read")
+
+    X = da.from_array(rng.normal(size=(20, 2)), chunks=(5, 2))
+    y = da.ones(20, chunks=5).map_blocks(fail, dtype=float, meta=np.ones(0))
+    assert Incremental(StandardScaler()).fit(X, y).n_samples_seen_ == 20
+    received = Incremental(Recounting(), prefetch=0)
+    with pytest.raises(AssertionError, match="y is read"):
+        received.fit(X, y)
