@@ -46,11 +46,14 @@ class Blocks:
         What yields the pieces of a block.
     n_rows : tuple of int or None
         The rows of each block, where the collections know them.
+    settled : bool
+        Whether statistics of many blocks are computed.
     """
 
     graph: dict[Key, Any]
     sources: list[Source]
     n_rows: tuple[int, ...] | None
+    settled: bool = False
 
     def __len__(self) -> int:
         return len(self.sources[0].keys)
@@ -115,7 +118,9 @@ def is_lazy(value: object) -> bool:
 
 def n_rows(piece: Any) -> int:
     """Count the rows of an in-memory array, sparse matrix, frame or list."""
-    return int(piece.shape[0]) if hasattr(piece, "shape") else len(piece)
+    if hasattr(piece, "shape"):
+        return int(piece.shape[0])
+    return len(piece if hasattr(piece, "__len__") else np.asarray(piece))
 
 
 def take_rows(piece: Any, rows: slice) -> Any:

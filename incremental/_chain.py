@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -35,12 +36,22 @@ from incremental._blocks import Blocks, Key, Source
 from incremental._notes import noted
 
 Step = Callable[..., Any]
+Watch = Callable[[int, Callable[[], Any]], bool | None]
 Graph = dict[Key, Any]
 
 
 def scheduler() -> Callable[..., Any]:
     """Return the ``get`` function of the active scheduler; threads by default."""
     return get_scheduler() or get_threaded  # type: ignore[no-any-return]
+
+
+def _is_remote(get: Callable[..., Any]) -> bool:
+    return hasattr(getattr(get, "__self__", None), "nthreads")
+
+
+def hands_back(get: Callable[..., Any]) -> bool:
+    """Tell whether a scheduler's states pass through this process."""
+    return not _is_remote(get)
 
 
 def shares_memory(get: Callable[..., Any]) -> bool:
@@ -66,9 +77,8 @@ def open_pool(get: Callable[..., Any]) -> Executor | None:
 
 def n_threads(get: Callable[..., Any]) -> int:
     """Count the tasks that a scheduler runs at the same time."""
-    client: Any = getattr(get, "__self__", None)
-    if hasattr(client, "nthreads"):
-        return sum(client.nthreads().values())
+    if _is_remote(get):
+        return sum(get.__self__.nthreads().values())  # type: ignore[attr-defined]
     if get is get_sync:
         return 1
     if isinstance(get, partial):  # dask's own around an executor
@@ -118,6 +128,7 @@ def fold(
     name: str,
     prepare: Step | None = None,
     prepare_name: str = "prepare",
+    watch: Watch | None = None,
 ) -> Any:
     """Fold the blocks into a state, one after the other.
 
@@ -141,6 +152,10 @@ def fold(
         gets what it returns: one piece, or a tuple of them. Must pickle.
     prepare_name : str, default="prepare"
         What diagnostics call that.
+    watch : callable, optional
+        ``watch(place, load)`` is called here after each step, in order, with a function
+        that returns the state then. It may not be changed. What it returns says whether
+        to stop there.
 
     Returns
     -------
@@ -164,29 +179,91 @@ def fold(
         if before is not None:
             outputs = [before.add(place, block.where, outputs)]
         done.append(steps.add(place, block.where, [done[place], *outputs]))
-    with _InOrder(done[-1]):
-        return run(get, plan.with_futures(graph), [done[-1]])[0]
+    graph = plan.with_futures(graph)
+    if _is_remote(get):
+        return _run_remotely(get, graph, done[1:], watch)
+    return _run_locally(get, graph, done[1:], watch)
 
 
-class _InOrder(Callback):  # type: ignore[misc]
-    """Let dask's local schedulers begin with the block that is used first.
+def _run_locally(
+    get: Callable[..., Any], graph: Graph, states: list[Key], watch: Watch | None
+) -> Any:
+    try:
+        with _LocalRun(states, watch):
+            return run(get, graph, [states[-1]])[0]
+    except _Stopped as stopped:
+        return stopped.state
 
-    They take the task that became ready last, so that a block may wait for its read
-    until later ones are read, and the fit with it. Distributed has priorities.
 
-    Parameters
-    ----------
-    goal : task key
-        The last task of the pass, to leave other runs alone.
+class _Stopped(Exception):  # noqa: N818
+    """Ends a run where its watch says so."""
+
+    def __init__(self, state: Any) -> None:
+        super().__init__("The fit was stopped.")
+        self.state = state
+
+
+class _LocalRun(Callback):  # type: ignore[misc]
+    """Watch a pass on dask's local schedulers, and keep its blocks in order.
+
+    They begin with the task that became ready last, so that a block may wait for its
+    read until later ones are read, and the fit with it. Distributed has priorities.
     """
 
-    def __init__(self, goal: Key) -> None:
-        super().__init__(posttask=self._sort)
-        self._goal = goal
+    def __init__(self, states: list[Key], watch: Watch | None) -> None:
+        super().__init__(posttask=self._after)
+        self._places = {key: place for place, key in enumerate(states)}
+        self._goal = states[-1]
+        self._watch = watch
 
-    def _sort(self, key: Key, result: Any, graph: Any, state: Any, worker: Any) -> None:
-        if self._goal in graph:
-            state["ready"].sort(key=_place, reverse=True)
+    def _after(
+        self, key: Key, result: Any, graph: Any, state: Any, worker: Any
+    ) -> None:
+        if self._goal not in graph:
+            return  # another run, in another thread
+        state["ready"].sort(key=_place, reverse=True)
+        place = self._places.get(key)
+        if place is None or self._watch is None:
+            return
+        if self._watch(place, lambda: result):
+            raise _Stopped(result)
+
+
+def _run_remotely(
+    get: Callable[..., Any], graph: Graph, states: list[Key], watch: Watch | None
+) -> Any:
+    with _advised():
+        if watch is None:
+            return run(get, graph, [states[-1]])[0]
+        from distributed import wait
+
+        futures = run(get, graph, states, sync=False)
+        try:
+            for place, future in enumerate(futures):
+                wait([future])
+                if watch(place, future.result):
+                    return future.result()
+                if place:
+                    futures[place - 1].release()
+            return futures[-1].result()
+        finally:
+            for future in futures:
+                future.release()
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Add what to do to an error of the cluster itself."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "distributed":
+            error.add_note(
+                "The fit stopped and leaves the estimator as it was. Where workers ran "
+                "out of memory, use smaller blocks or a smaller `prefetch`. Where they "
+                "or the connection were lost, `checkpoint` lets the same call go on."
+            )
+        raise
 
 
 def _place(key: Key) -> int:
@@ -194,13 +271,19 @@ def _place(key: Key) -> int:
 
 
 def map_blocks(
-    blocks: Blocks, function: Step, *, get: Callable[..., Any], name: str
+    blocks: Blocks,
+    function: Step,
+    *,
+    get: Callable[..., Any],
+    name: str,
+    order: Sequence[int] | None = None,
 ) -> list[Any]:
-    """Call ``function(*pieces)`` on every block in parallel and return the results.
+    """Call ``function(*pieces)`` on blocks in parallel and return the results.
 
-    Only for results that are small: all of them are returned.
+    Only for results that are small: all of them are returned. Of all blocks unless
+    their positions are given.
     """
-    plan = plan_pass(blocks, range(len(blocks)))
+    plan = plan_pass(blocks, range(len(blocks)) if order is None else order)
     graph: Graph = {}
     calls = _Stage(graph, name, _apply, function)
     keys = []
@@ -367,15 +450,19 @@ class Plan:
 
 
 def plan_pass(blocks: Blocks, order: Sequence[int]) -> Plan:
-    """Plan a pass, with statistics of many blocks computed in advance.
+    """Plan a pass, with statistics of many blocks settled."""
+    return Plan(settle(blocks), order, blocks.describe())
 
-    Inside the graph they would make the first block that needs them wait for all of
-    their reads, with the data held until its own blocks are used.
+
+def settle(blocks: Blocks) -> Blocks:
+    """Compute statistics of many blocks, and put in what they yield.
+
+    Inside the graph of a pass they would make the first block that needs them wait for
+    all of their reads, with the data held until its own blocks are used.
     """
-    statistics = _statistics(blocks)
-    if statistics:
-        blocks = replace(blocks, graph=_settle(blocks.graph, statistics))
-    return Plan(blocks, order, blocks.describe())
+    statistics = [] if blocks.settled else _statistics(blocks)
+    graph = _settle(blocks.graph, statistics) if statistics else blocks.graph
+    return replace(blocks, graph=graph, settled=True)
 
 
 def _settle(graph: Graph, keys: list[Key]) -> Graph:

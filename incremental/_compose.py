@@ -83,6 +83,33 @@ def learn(
         estimator.partial_fit(*data, **params)
 
 
+def learn_last(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:
+    """Let the end of a pipeline learn from a block that went through all before it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        One that has learned before.
+    X, y, params
+        As for `learn`.
+    """
+    while isinstance(estimator, Pipeline):
+        last, step = estimator.steps[-1]
+        params = step_params(estimator, params)[last]
+        estimator = step
+    if not _is_absent(estimator):
+        learn(estimator, X, y, params)
+
+
+def steps_before_last(estimator: Any) -> list[Any]:
+    """Return all steps of a pipeline, and of one at its end, but the last."""
+    before: list[Any] = []
+    while isinstance(estimator, Pipeline):
+        before.extend(step for _, step in estimator.steps[:-1])
+        estimator = estimator.steps[-1][1]
+    return before
+
+
 def transform(steps: Iterable[Any], X: Any) -> Any:
     """Pass X through transformers that are fitted."""
     for step in steps:

@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from numbers import Integral
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
-from incremental._blocks import align, is_lazy, known_rows, n_rows
-from incremental._chain import fold, resolve_prefetch, scheduler, shares_memory
+from incremental._blocks import is_lazy, known_rows, n_rows
+from incremental._callbacks import FitTasks, has_callbacks
+from incremental._chain import resolve_prefetch, scheduler
+from incremental._check import check_batch_size, check_passes
+from incremental._checkpoint import Checkpoints, fingerprint
 from incremental._classes import as_classes, find_classes
 from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
 from incremental._documents import as_documents
-from incremental._partial_fit import Fitting, PartialFit, plan_steps
+from incremental._partial_fit import Fitting
+from incremental._passes import Passes, Progress
 from incremental._post_fit import ParallelPostFit, check_target
 from incremental._scalers import is_scaler
+from incremental._training import Training, cut
+
+# Parameters that the fitted estimator does not depend on.
+_WITHOUT_EFFECT = {
+    "prefetch",
+    "verbose",
+    "validation_data",
+    "checkpoint",
+    "checkpoint_every",
+    "keep_checkpoint",
+    "predict_meta",
+    "predict_proba_meta",
+    "transform_meta",
+}
 
 
-class Incremental(ParallelPostFit):
+class Incremental(CallbackSupportMixin, ParallelPostFit):  # type: ignore[misc]
     """Fit an estimator that has ``partial_fit`` on dask collections, block by block.
 
-    A fit is one pass of ``partial_fit`` calls over the blocks, one after the other, as
-    one dask graph: the reads run in parallel on whatever scheduler is active, at most
-    `prefetch` blocks ahead of the one being fitted. For a fixed order of the blocks the
-    result is that of a plain loop, bit by bit.
+    A fit makes passes of ``partial_fit`` calls over the blocks, one after the other,
+    each as one dask graph: the reads run in parallel on whatever scheduler is active,
+    at most `prefetch` blocks ahead of the one being fitted. For a fixed order of the
+    blocks the result is that of a plain loop, bit by bit.
 
     Estimators whose states merge (see `merge`) are fitted on all blocks in parallel. A
     pipeline learns in one pass: when its model learns from a block, the steps before it
@@ -61,6 +79,35 @@ class Incremental(ParallelPostFit):
     batch_size : int, default=None
         Rows for each call of ``partial_fit`` within a block, all of the block by
         default. A batch never crosses blocks.
+    max_iter : int, default=1
+        How many passes `fit` makes at most, each in an order of its own. In a pipeline
+        the steps before the last learn in the first pass only.
+    tol : float, default=None
+        A pass is progress if it exceeds the best one before by more than that, in the
+        score on rows that are held out with `early_stopping`; otherwise in the loss
+        that the estimator reports (``loss_``), or its score on each block just after it
+        learned from it. None makes all passes, and takes any gain as progress with
+        `early_stopping`.
+    n_iter_no_change : int, default=5
+        How many passes in a row without progress end the fit.
+    early_stopping : bool, default=False
+        Whether to score the estimator after each pass on rows that are not fitted, to
+        stop when that brings no progress, and to keep the best.
+    validation_fraction : float, default=0.1
+        The share of the blocks that `early_stopping` holds out, at least one.
+    validation_data : tuple of X and y, default=None
+        Other rows to score after each pass. None is held out then.
+    verbose : int, default=0
+        1 prints a line after each pass.
+    checkpoint : str or path, default=None
+        A directory, or a URL that fsspec opens, where `fit` writes down how far it is.
+        Called again with the same arguments after it was killed, it goes on from there,
+        with the same result. Reading a checkpoint runs code that is in it: only you
+        should be able to write to the directory.
+    checkpoint_every : int, default=10
+        How many blocks are fitted between two checkpoints.
+    keep_checkpoint : bool, default=False
+        Whether the last two checkpoints stay when the fit is over.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
         See `ParallelPostFit`.
     predict_proba_meta : array or pandas.DataFrame, default=None
@@ -73,6 +120,11 @@ class Incremental(ParallelPostFit):
     estimator_ : estimator
         The fitted clone, a plain estimator. Its learned attributes, such as ``coef_``
         or ``classes_``, are attributes of the wrapper too.
+    n_iter_ : int
+        How many passes it has made.
+    history_ : list of dict
+        A record of each pass: its number (``pass``), ``score``, ``loss``, ``seconds``,
+        ``blocks`` and ``rows``.
 
     See Also
     --------
@@ -107,6 +159,16 @@ class Incremental(ParallelPostFit):
         random_state: Any = None,
         prefetch: Any = "auto",
         batch_size: int | None = None,
+        max_iter: int = 1,
+        tol: float | None = None,
+        n_iter_no_change: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        validation_data: Any = None,
+        verbose: int = 0,
+        checkpoint: Any = None,
+        checkpoint_every: int = 10,
+        keep_checkpoint: bool = False,
         predict_meta: Any = None,
         predict_proba_meta: Any = None,
         transform_meta: Any = None,
@@ -123,9 +185,20 @@ class Incremental(ParallelPostFit):
         self.random_state = random_state
         self.prefetch = prefetch
         self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.validation_data = validation_data
+        self.verbose = verbose
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.keep_checkpoint = keep_checkpoint
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
-        """Fit a clone of the estimator in one pass over the blocks.
+        """Fit a clone of the estimator in passes over the blocks.
 
         Parameters
         ----------
@@ -146,10 +219,41 @@ optional
         TypeError
             If the estimator has no ``partial_fit``, or does not take a parameter.
         ValueError
-            If a parameter is out of its range, the rows cannot be paired, or y holds a
-            class that is not among `classes`.
+            If a parameter is out of its range, the rows cannot be paired, y holds a
+            class that is not among `classes`, or a checkpoint is of another fit.
         """
-        return self._pass(None, _new_rng(self.random_state), X, y, params)
+        check_passes(self)
+        training = self._train(None, X, y, params, judged=self._is_judged)
+        observers: list[Any] = []
+        tasks = FitTasks(self, self.max_iter, {"X": X, "y": y})
+        if has_callbacks(self):
+            observers.append(tasks)
+        checkpoints = self._open_checkpoints(training)
+        if checkpoints is not None:
+            observers.append(checkpoints)
+        holds_out = self.early_stopping and self.validation_data is None
+        passes = Passes(
+            training.n_blocks,
+            partial(training.run, checkpoints=checkpoints),
+            self.max_iter,
+            self.shuffle_blocks,
+            self._validation_score(training),
+            self.early_stopping,
+            self.validation_fraction if holds_out else None,
+            self.tol,
+            self.n_iter_no_change,
+            observers,
+            self.verbose,
+        )
+        progress = None if checkpoints is None else checkpoints.load()
+        if progress is None:
+            progress = passes.start(Fitting(None), _new_rng(self.random_state))
+        progress = passes.finish(progress)
+        tasks.end_fit(progress.fitting)
+        self._commit(progress, progress.history)
+        if checkpoints is not None and not self.keep_checkpoint:
+            checkpoints.remove()
+        return self
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
         """Continue the fit in one more pass, or start it.
@@ -174,61 +278,77 @@ optional
         TypeError, ValueError
             As `fit` does.
         """
-        if "estimator_" not in vars(self):
-            return self.fit(X, y, **params)
-        fitting = Fitting(copy_estimator(self.estimator_), vars(self).get("_dtype"))
-        rng = copy.deepcopy(vars(self).get("_rng")) or _new_rng(self.random_state)
-        return self._pass(fitting, rng, X, y, params)
+        fitted = Fitting(None)
+        rng = _new_rng(self.random_state)
+        if "estimator_" in vars(self):
+            estimator = copy_estimator(self.estimator_)
+            fitted = Fitting(estimator, vars(self).get("_dtype"))
+            rng = copy.deepcopy(vars(self).get("_rng")) or rng
+        training = self._train(fitted.estimator, X, y, params)
+        passes = Passes(training.n_blocks, training.run, shuffle=self.shuffle_blocks)
+        progress = passes.finish(passes.start(fitted, rng))
+        (record,) = progress.history
+        history = vars(self).get("history_", [])
+        self._commit(progress, [*history, {**record, "pass": len(history) + 1}])
+        return self
 
     def _fit_and(self, method: str, X: Any, y: Any, params: dict[str, Any]) -> Any:
         return getattr(self.fit(X, y, **params), method)(X)
 
-    def _pass(
+    def _train(
         self,
-        fitted: Fitting | None,
-        rng: np.random.RandomState,
+        fitted: Any,
         X: Any,
         y: Any,
         params: dict[str, Any],
-    ) -> Incremental:
+        *,
+        judged: bool = False,
+    ) -> Training:
+        """Check what a fit is given, before any of it is read."""
         check_learns(self.estimator)
         check_target(self.estimator, y)
         get = scheduler()
         resolve_prefetch(self.prefetch, get)
-        _check_batch_size(self.batch_size)
+        check_batch_size(self.batch_size)
         fresh = clone(self.estimator)
-        estimator = fresh if fitted is None else fitted.estimator
+        estimator = fresh if fitted is None else fitted
         X = as_documents(estimator, X)
         rows, others = self._split(estimator, X, y, params)
-        if any(map(is_lazy, rows.values())):
-            blocks = align(rows)
-            others = self._with_classes(estimator, y, others)
-            fit = PartialFit(
-                blocks.names, others, self.batch_size, in_place=shares_memory(get)
-            )
-            plan = plan_steps(fresh, fitted, fit)
-            fitting = fold(
-                blocks,
-                plan.step,
-                plan.start,
-                order=_order(len(blocks), rng if self.shuffle_blocks else None),
-                prefetch=resolve_prefetch(self.prefetch, get, plan.per_thread),
-                get=get,
-                name=plan.name,
-                prepare=plan.prepare,
-                prepare_name=plan.prepare_name,
-            )
-            if fitting.n_rows == 0:
-                raise ValueError("X has no rows in any block; expected at least one.")
-            if not shares_memory(get):
-                # What a worker sends may be read-only, and estimators crash on that.
-                fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
-        else:
-            others = self._with_classes(estimator, y, others)
-            step = PartialFit(tuple(rows), others, self.batch_size)
-            fitting = step.fit_block(fitted or Fitting(fresh), rows)
-        self.estimator_, self._dtype, self._rng = fitting.estimator, fitting.dtype, rng
-        return self
+        blocks = cut(rows)
+        others = self._with_classes(estimator, y, others)
+        return Training(
+            fresh, rows, blocks, others, self.batch_size, judged, self.prefetch, get
+        )
+
+    @property
+    def _is_judged(self) -> bool:
+        """Whether to judge the estimator on the blocks that it learns from."""
+        return self.tol is not None and not self.early_stopping
+
+    def _validation_score(self, training: Training) -> Any:
+        if self.validation_data is not None:
+            data = self.validation_data
+            return lambda estimator, _: ParallelPostFit(
+                estimator, scoring=self.scoring
+            ).score(*data)
+        return partial(training.score, self.scoring) if self.early_stopping else None
+
+    def _open_checkpoints(self, training: Training) -> Checkpoints | None:
+        if self.checkpoint is None:
+            return None
+        parameters = {
+            name: value
+            for name, value in self.get_params().items()
+            if name not in _WITHOUT_EFFECT
+        }
+        described = fingerprint({**parameters, **training.params}, training.identify())
+        return Checkpoints(self.checkpoint, self.checkpoint_every, described)
+
+    def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:
+        fitting = progress.fitting
+        self.estimator_ = fitting.estimator
+        self._dtype, self._rng = fitting.dtype, progress.rng
+        self.history_, self.n_iter_ = history, len(history)
 
     def _split(
         self, estimator: Any, X: Any, y: Any, params: dict[str, Any]
@@ -272,12 +392,6 @@ def _new_rng(random_state: Any) -> np.random.RandomState:
     return rng if seed is None else np.random.RandomState(seed)
 
 
-def _order(n_blocks: int, rng: np.random.RandomState | None) -> Sequence[int]:
-    if rng is None:
-        return range(n_blocks)
-    return [int(position) for position in rng.permutation(n_blocks)]
-
-
 def _is_row_wise(name: str, value: Any, X: Any) -> bool:
     if is_lazy(value):
         return True
@@ -287,14 +401,3 @@ def _is_row_wise(name: str, value: Any, X: Any) -> bool:
         return True
     known = known_rows(X) if is_lazy(X) else (n_rows(X),)
     return known is not None and n_rows(value) == sum(known)
-
-
-def _check_batch_size(batch_size: Any) -> None:
-    if batch_size is None:
-        return
-    integral = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
-    if not integral or batch_size < 1:
-        raise ValueError(
-            f"batch_size must be None or an integer of 1 or more, got {batch_size!r}. "
-            "It is the number of rows for each call of `partial_fit`."
-        )

@@ -12,7 +12,14 @@ from toolz import dissoc
 
 from incremental._blocks import check_rows, n_rows, take_rows
 from incremental._classes import check_classes
-from incremental._compose import leading_steps, learn, transform
+from incremental._compose import (
+    last_step,
+    leading_steps,
+    learn,
+    learn_last,
+    steps_before_last,
+    transform,
+)
 from incremental._copy import aligned, copy_estimator, writes_to_input
 from incremental._merge import merge, merges
 from incremental._notes import noted
@@ -30,11 +37,18 @@ class Fitting(NamedTuple):
         The floating-point type of the first X. None before it, or if X is not numeric.
     n_rows : int
         Rows fitted so far.
+    merit : float
+        Sum over the rows of how good the estimator was on them just after it learned
+        from their block, if that is judged: its score, or minus its loss.
+    has_loss : bool
+        Whether it reports a loss.
     """
 
     estimator: Any
     dtype: Any = None
     n_rows: int = 0
+    merit: float = 0.0
+    has_loss: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,11 @@ class PartialFit:
         Rows for each call of ``partial_fit``; all of the block if None.
     skip : int
         How many leading steps of a pipeline X has been through already.
+    last_only : bool
+        Whether only the last step of a pipeline learns, as in later passes, and X has
+        been through all others already.
+    judged : bool
+        Whether the estimator is to be judged on each block that it has learned from.
     in_place : bool
         Whether the estimator may be fitted itself, as where all steps run once and in
         one process. Otherwise a step may run twice, and what it gets has travelled.
@@ -60,6 +79,8 @@ class PartialFit:
     params: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     skip: int = 0
+    last_only: bool = False
+    judged: bool = False
     in_place: bool = True
 
     def __call__(self, fitting: Fitting, *pieces: Any) -> Fitting:
@@ -78,8 +99,7 @@ class PartialFit:
             pieces = tuple(map(aligned, pieces))
         with noted(f"in a block of {rows} rows"):
             block = dict(zip(self.names, pieces, strict=True))
-            fitting = self.fit_block(fitting, block)
-        return fitting._replace(n_rows=fitting.n_rows + rows)
+            return self.fit_block(fitting, block)
 
     def fit_block(self, fitting: Fitting, block: dict[str, Any]) -> Fitting:
         """Fit the estimator itself on a block, as it comes."""
@@ -87,12 +107,31 @@ class PartialFit:
             check_classes(block["y"], self.params["classes"])
         dtype = fitting.dtype or _float_dtype(block["X"])
         X = _conform(block["X"], dtype)
-        X = X.copy() if writes_to_input(fitting.estimator) else X
-        for batch in _batches({**block, "X": X}, self.batch_size):
+        own = X.copy() if writes_to_input(fitting.estimator) else X
+        for batch in _batches({**block, "X": own}, self.batch_size):
             row_wise = dissoc(batch, "X", "y")
             params = {**self.params, **row_wise}
-            learn(fitting.estimator, batch["X"], batch.get("y"), params, skip=self.skip)
-        return fitting._replace(dtype=dtype)
+            self._learn(fitting.estimator, batch["X"], batch.get("y"), params)
+        rows = n_rows(X)
+        if self.judged:
+            has_loss, merit = self._judge(fitting.estimator, X, block.get("y"))
+            merit = fitting.merit + rows * merit
+            fitting = fitting._replace(merit=merit, has_loss=has_loss)
+        return fitting._replace(dtype=dtype, n_rows=fitting.n_rows + rows)
+
+    def _learn(self, estimator: Any, X: Any, y: Any, params: Any) -> None:
+        if self.last_only:
+            learn_last(estimator, X, y, params)
+        else:
+            learn(estimator, X, y, params, skip=self.skip)
+
+    def _judge(self, estimator: Any, X: Any, y: Any) -> tuple[bool, float]:
+        last = last_step(estimator)
+        if hasattr(last, "loss_"):
+            return True, -float(last.loss_)
+        rest = last if self.last_only else estimator
+        rest = rest[self.skip :] if self.skip else rest
+        return False, float(rest.score(X) if y is None else rest.score(X, y))
 
 
 @dataclass(frozen=True)
@@ -185,17 +224,20 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
     fit : PartialFit
         What the pass does on a block.
     """
-    if merges(fresh):
+    if merges(fresh) and not fit.judged:
         start = fitted or Fitting(None)
         alone = FitAlone(fresh, fit)
         return Steps(merge_fittings, start, "merge", alone, "partial_fit")
     start = fitted or Fitting(fresh)
-    leading = leading_steps(start.estimator)
+    if fit.last_only:
+        leading, rest = steps_before_last(start.estimator), fit
+    else:
+        leading = leading_steps(start.estimator)
+        rest = replace(fit, skip=len(leading))
     if not leading:
         return Steps(fit, start, "partial_fit")
     first = TransformFirst(fit.names, leading)
-    skipping = replace(fit, skip=len(leading))
-    return Steps(skipping, start, "partial_fit", first, "transform", per_thread=2)
+    return Steps(rest, start, "partial_fit", first, "transform", per_thread=2)
 
 
 def _batches(block: Mapping[str, Any], size: int | None) -> Iterator[Mapping[str, Any]]:

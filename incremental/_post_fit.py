@@ -17,7 +17,7 @@ from incremental._compose import only_transforms
 from incremental._documents import as_documents
 from incremental._made_up import METAS
 from incremental._map_method import map_method
-from incremental._scoring import score_by_block, score_gathered
+from incremental._scoring import as_scorer, score_by_block, score_gathered
 
 
 def _estimator_has(name: str) -> Callable[[Any], bool]:
@@ -336,16 +336,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             if is_lazy(X) or is_lazy(y):
                 return score_by_block(estimator, X, y, **weight)
             return float(estimator.score(X, y, **weight))
-        scorer = self.scoring
-        if isinstance(scorer, str):
-            from sklearn.metrics import get_scorer
-
-            scorer = get_scorer(scorer)
-        elif not callable(scorer):
-            raise TypeError(
-                f"scoring must be the name of a scorer, a callable or None, got "
-                f"{scorer!r}."
-            )
+        scorer = as_scorer(self.scoring)
         if not (is_lazy(X) or is_lazy(y)):
             return float(scorer(estimator, X, y, **weight))
         return score_gathered(scorer, self, X, y, **weight)

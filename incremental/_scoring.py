@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import dask
@@ -11,9 +12,29 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.frozen import FrozenEstimator
 
-from incremental._blocks import align, is_lazy, n_rows
+from incremental._blocks import Blocks, align, is_lazy, n_rows
 from incremental._chain import map_blocks, scheduler
 from incremental._compose import last_step
+
+
+def as_scorer(scoring: Any) -> Callable[..., float]:
+    """Return the scorer that has a name, or the callable that is one.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(scoring, str):
+        from sklearn.metrics import get_scorer
+
+        return get_scorer(scoring)  # type: ignore[no-any-return]
+    if not callable(scoring):
+        raise TypeError(
+            f"scoring must be the name of a scorer, a callable or None, got "
+            f"{scoring!r}."
+        )
+    return scoring  # type: ignore[no-any-return]
 
 
 def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -38,16 +59,44 @@ def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) ->
     ValueError
         If y is missing or there are no rows.
     """
-    partial_score, finish = _score_of(estimator)
     if y is None:
         raise ValueError("score requires y to be passed, but y is None.")
     rows = {"X": X, "y": y, "sample_weight": sample_weight}
     blocks = align({name: value for name, value in rows.items() if value is not None})
+    return score_blocks(estimator, blocks)
+
+
+def score_blocks(
+    estimator: Any, blocks: Blocks, order: Sequence[int] | None = None
+) -> float:
+    """Score a fitted estimator as its own ``score`` does, on blocks.
+
+    Parameters
+    ----------
+    estimator : estimator
+    blocks : Blocks
+        Of X, y and perhaps ``sample_weight``.
+    order : sequence of int, optional
+        Positions of the blocks; all of them by default.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        If the estimator has a ``score`` of its own.
+    ValueError
+        If there are no rows.
+    """
+    partial_score, finish = score_of(estimator)
     parts = map_blocks(
         blocks,
         partial(_score_block, blocks.names, estimator, partial_score),
         get=scheduler(),
         name="score",
+        order=order,
     )
     parts = [part for part in parts if part is not None]
     if not parts:
@@ -77,6 +126,68 @@ def score_gathered(
     return scorer(_Gathered(wrapper), X, y, **{**params, **gathered})
 
 
+def score_held_out(
+    scorer: Callable[..., float], estimator: Any, blocks: Blocks, order: Sequence[int]
+) -> float:
+    """Call a scorer on predictions for some blocks; they and y are gathered.
+
+    Parameters
+    ----------
+    scorer : callable
+        ``scorer(estimator, X, y)``. X is None: it is not gathered.
+    estimator : estimator
+        Fitted.
+    blocks : Blocks
+        Of X and perhaps y.
+    order : sequence of int
+        Positions of the blocks.
+    """
+    get = scheduler()
+
+    def gather(function: Callable[..., Any], name: str) -> Any:
+        parts = map_blocks(
+            blocks,
+            partial(_apply_to_block, blocks.names, function),
+            get=get,
+            name=name,
+            order=order,
+        )
+        return np.concatenate([part for part in parts if part is not None])
+
+    y = gather(itemgetter("y"), "target") if "y" in blocks.names else None
+    return float(scorer(_OnBlocks(estimator, gather), None, y))
+
+
+def _apply_to_block(
+    names: tuple[str, ...], function: Callable[..., Any], *pieces: Any
+) -> Any:
+    block = dict(zip(names, pieces, strict=True))
+    return np.asarray(function(block)) if n_rows(block["X"]) else None
+
+
+def _call(estimator: Any, method: str, block: Any) -> Any:
+    return getattr(estimator, method)(block["X"])
+
+
+class _OnBlocks:
+    """An estimator whose methods return their output for blocks, whatever X is."""
+
+    def __init__(self, estimator: Any, gather: Callable[..., Any]) -> None:
+        self._estimator = estimator
+        self._gather = gather
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._estimator, name)
+        if name.startswith("_") or not callable(value):
+            return value
+
+        @wraps(value)
+        def gather(X: Any) -> Any:
+            return self._gather(partial(_call, self._estimator, name), name)
+
+        return gather
+
+
 class _Gathered:
     """An estimator whose methods return what the wrapper's would, computed."""
 
@@ -97,7 +208,14 @@ class _Gathered:
         return compute
 
 
-def _score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
+def score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
+    """Return what to compute of each block for a score, and what makes it of that.
+
+    Raises
+    ------
+    TypeError
+        If the estimator has a ``score`` of its own.
+    """
     estimator = last_step(estimator)
     while isinstance(estimator, FrozenEstimator):
         estimator = last_step(estimator.estimator)

@@ -1,0 +1,249 @@
+"""Checkpoints: the progress of a fit in files, from which the same fit goes on.
+
+A checkpoint is one file: a line that says what it is, a line with the SHA-256 of what
+follows, a line of JSON that says what it holds (the manifest), and a pickle. Whoever
+can write to the directory can therefore run code in the process that reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import stat
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import fsspec
+from dask.base import tokenize
+from fsspec.implementations.local import LocalFileSystem
+
+from incremental._copy import copy_estimator
+from incremental._partial_fit import Fitting
+from incremental._passes import Progress
+
+MAGIC = b"incremental checkpoint 1\n"
+SUFFIX = ".checkpoint"
+KEPT = 2
+
+
+class Checkpoints:
+    """The checkpoints of one fit, in a directory.
+
+    Parameters
+    ----------
+    url : str or path
+        The directory, or any URL that fsspec opens. It is made if it is not there.
+    every : int
+        How many blocks are fitted between two checkpoints.
+    fingerprint : dict of str to str
+        What the fit depends on, see `fingerprint`. A checkpoint of another one is
+        refused.
+
+    Raises
+    ------
+    PermissionError
+        If everybody may write to the directory.
+    """
+
+    def __init__(self, url: Any, every: int, fingerprint: Mapping[str, str]) -> None:
+        self.every = every
+        self._files, self._folder = fsspec.core.url_to_fs(os.fspath(url))
+        self._fingerprint = dict(fingerprint)
+        if self._is_local:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            _check_private(self._folder)
+        else:
+            self._files.makedirs(self._folder, exist_ok=True)
+
+    def begin_pass(self, progress: Progress, n_blocks: int) -> None:
+        """Do nothing."""
+
+    def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
+        """Save the progress if it is time."""
+        if self.blocks_left(progress) == self.every:
+            progress.fitting = load()
+            self.save(progress)
+        return False
+
+    def end_pass(self, progress: Progress) -> bool:
+        """Do nothing."""
+        return False
+
+    def blocks_left(self, progress: Progress) -> int:
+        """Count the blocks to fit before the next checkpoint."""
+        return self.every - _n_fitted(progress) % self.every
+
+    def save(self, progress: Progress) -> None:
+        """Write a checkpoint and remove all but the last two.
+
+        Raises
+        ------
+        TypeError
+            If the estimator cannot be pickled.
+        """
+        body = _pickled(progress)
+        manifest = {
+            "pass": len(progress.history) + 1,
+            "place": progress.place,
+            "order": list(progress.order),
+            "fingerprint": self._fingerprint,
+        }
+        rest = json.dumps(manifest).encode() + b"\n" + body
+        check = hashlib.sha256(rest).hexdigest().encode() + b"\n"
+        self._write(f"{_n_fitted(progress):012d}{SUFFIX}", MAGIC + check + rest)
+        for path in self._paths()[:-KEPT]:
+            self._files.rm(path)
+
+    def load(self) -> Progress | None:
+        """Return the progress in the last checkpoint that is whole; None without one.
+
+        Raises
+        ------
+        ValueError
+            If it belongs to another fit; the message says what differs.
+        """
+        for path in reversed(self._paths()):
+            try:
+                manifest, body = _parse(self._files.cat_file(path))
+            except ValueError as error:
+                warnings.warn(
+                    f"The checkpoint {path} is left out: {error}.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                continue
+            self._check(path, manifest["fingerprint"])
+            progress: Progress = pickle.loads(body)
+            estimator = copy_estimator(progress.fitting.estimator)
+            progress.fitting = progress.fitting._replace(estimator=estimator)
+            return progress
+        return None
+
+    def remove(self) -> None:
+        """Remove all checkpoints."""
+        for path in self._paths():
+            self._files.rm(path)
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._files, LocalFileSystem)
+
+    def _paths(self) -> list[str]:
+        self._files.invalidate_cache()
+        names = self._files.ls(self._folder, detail=False)
+        return sorted(name for name in names if name.endswith(SUFFIX))
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Write a file so that it is there as a whole or not at all."""
+        path = f"{self._folder.rstrip('/')}/{name}"
+        if not self._is_local:
+            self._files.pipe_file(f"{path}.part", data)
+            self._files.mv(f"{path}.part", path)
+            return
+        with open(f"{path}.part", "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{path}.part", path)
+        _sync_folder(self._folder)
+
+    def _check(self, path: str, received: Mapping[str, str]) -> None:
+        expected = self._fingerprint
+        names = [*expected, *(name for name in received if name not in expected)]
+        differ = [
+            f"{name} was {received.get(name, 'not there')} and is "
+            f"{expected.get(name, 'not there')}"
+            for name in names
+            if received.get(name) != expected.get(name)
+        ]
+        if differ:
+            raise ValueError(
+                f"checkpoint={self._folder!r} holds {path}, which another fit wrote: "
+                f"{'; '.join(differ)}. Call the fit as it was called then to go on "
+                "with it, or remove the checkpoint to begin anew."
+            )
+
+
+def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    """Describe what a fit depends on, in words that a message can compare.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the wrapper, of its estimator and of the fit.
+    data : dict
+        What identifies the data.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    versions = {
+        f"the version of {name}": version(name) for name in ("numpy", "scikit-learn")
+    }
+    named = {f"the parameter {name}": value for name, value in parameters.items()}
+    described = {name: _described(value) for name, value in {**named, **data}.items()}
+    return {**versions, **described}
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, str | int | float | bool | None):
+        return repr(value)
+    if hasattr(value, "get_params"):
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+    return f"{type(value).__name__} {tokenize(value)}"
+
+
+def _n_fitted(progress: Progress) -> int:
+    return progress.place + sum(int(record["blocks"]) for record in progress.history)
+
+
+def _pickled(progress: Progress) -> bytes:
+    try:
+        return pickle.dumps(progress, protocol=5)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            f"checkpoint needs an estimator that pickles: {error}. Define functions "
+            "and classes that it uses in a module, not in another function."
+        ) from error
+
+
+def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Take a checkpoint apart.
+
+    Raises
+    ------
+    ValueError
+        If it is torn, or something else.
+    """
+    magic, check, rest = (*data.split(b"\n", 2), b"", b"")[:3]
+    if magic + b"\n" != MAGIC:
+        raise ValueError("it does not begin as a checkpoint does")
+    if check.decode() != hashlib.sha256(rest).hexdigest():
+        raise ValueError(f"its {len(data)} bytes are not those that were written")
+    head, _, body = rest.partition(b"\n")
+    return json.loads(head), body
+
+
+def _check_private(folder: str) -> None:
+    if os.name == "posix" and os.stat(folder).st_mode & stat.S_IWOTH:
+        raise PermissionError(
+            f"checkpoint={folder!r} is a directory that everybody may write to; "
+            "expected one of your own, as reading a checkpoint runs code that is in "
+            "it. Take another directory, or `chmod o-w` this one."
+        )
+
+
+def _sync_folder(folder: str) -> None:
+    """Make sure that a new name in a folder survives a power cut."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,174 @@
+"""The rows that a fit learns from: the blocks of collections, or data in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dask.base import tokenize
+
+from incremental._blocks import Blocks, align, is_lazy
+from incremental._chain import (
+    Watch,
+    fold,
+    hands_back,
+    map_blocks,
+    resolve_prefetch,
+    settle,
+    shares_memory,
+)
+from incremental._checkpoint import Checkpoints
+from incremental._compose import steps_before_last, transform
+from incremental._copy import copy_estimator
+from incremental._partial_fit import Fitting, PartialFit, plan_steps
+from incremental._passes import Progress
+from incremental._scoring import as_scorer, score_blocks, score_held_out
+
+
+@dataclass
+class Training:
+    """How an estimator learns from the rows that a fit is given.
+
+    Parameters
+    ----------
+    fresh : estimator
+        A clone that is not fitted.
+    rows : dict
+        X, y and row-wise parameters, as they are given.
+    blocks : Blocks or None
+        They, if they are collections.
+    params : dict
+        Other parameters of ``partial_fit``.
+    batch_size : int or None
+    judged : bool
+        Whether the estimator is judged on the blocks it learns from.
+    prefetch : int or "auto"
+    get : callable
+        The scheduler.
+    """
+
+    fresh: Any
+    rows: Mapping[str, Any]
+    blocks: Blocks | None
+    params: Mapping[str, Any]
+    batch_size: int | None
+    judged: bool
+    prefetch: Any
+    get: Callable[..., Any]
+
+    @property
+    def n_blocks(self) -> int:
+        """The number of blocks."""
+        return 1 if self.blocks is None else len(self.blocks)
+
+    def run(
+        self,
+        progress: Progress,
+        watch: Watch | None,
+        checkpoints: Checkpoints | None = None,
+    ) -> Fitting:
+        """Fit the next blocks of a pass.
+
+        Parameters
+        ----------
+        progress : Progress
+        watch : callable or None
+            As for `fold`.
+        checkpoints : Checkpoints, optional
+            On a cluster a graph ends where one is due: what a worker loses has to be
+            computed again from the beginning of its graph.
+        """
+        # The first steps of a pipeline have seen all data when the first pass is over.
+        later = len(progress.history) > 0
+        if self.blocks is None:
+            return self._run_in_memory(progress.fitting, watch, last_only=later)
+        stop = None
+        if checkpoints is not None and not hands_back(self.get):
+            stop = progress.place + checkpoints.blocks_left(progress)
+        fit = PartialFit(
+            self.blocks.names,
+            self.params,
+            self.batch_size,
+            last_only=later,
+            judged=self.judged,
+            in_place=shares_memory(self.get),
+        )
+        fitted = None if progress.fitting.estimator is None else progress.fitting
+        plan = plan_steps(self.fresh, fitted, fit)
+        self.blocks = settle(self.blocks)
+        fitting: Fitting = fold(
+            self.blocks,
+            plan.step,
+            plan.start,
+            order=progress.order[progress.place : stop],
+            prefetch=resolve_prefetch(self.prefetch, self.get, plan.per_thread),
+            get=self.get,
+            name=plan.name,
+            prepare=plan.prepare,
+            prepare_name=plan.prepare_name,
+            watch=watch,
+        )
+        if shares_memory(self.get):
+            return fitting
+        # What a worker sends may be read-only, and estimators crash on that.
+        return fitting._replace(estimator=copy_estimator(fitting.estimator))
+
+    def score(self, scoring: Any, estimator: Any, held_out: Sequence[int]) -> float:
+        """Score an estimator on blocks that are held out.
+
+        Parameters
+        ----------
+        scoring : str, callable or None
+            As for `ParallelPostFit`.
+        estimator : estimator
+            Fitted.
+        held_out : sequence of int
+            Positions of the blocks.
+        """
+        blocks = self.blocks
+        if blocks is None:
+            raise TypeError("Data in memory has no blocks to hold out.")
+        if scoring is None:
+            return score_blocks(estimator, blocks, held_out)
+        return score_held_out(as_scorer(scoring), estimator, blocks, held_out)
+
+    def identify(self) -> dict[str, Any]:
+        """Describe the data, by reading the first block."""
+        if self.blocks is None:
+            return {"the data": tokenize(dict(self.rows))}
+        self.blocks = settle(self.blocks)
+        first = map_blocks(
+            self.blocks, tokenize, get=self.get, name="identify", order=[0]
+        )
+        return {
+            "the inputs": ", ".join(self.blocks.names),
+            "the number of blocks": len(self.blocks),
+            "the lengths of the blocks": self.blocks.n_rows,
+            "the first block": first[0],
+        }
+
+    def _run_in_memory(
+        self, fitting: Fitting, watch: Watch | None, *, last_only: bool
+    ) -> Fitting:
+        fit = PartialFit(
+            tuple(self.rows),
+            self.params,
+            self.batch_size,
+            last_only=last_only,
+            judged=self.judged,
+        )
+        if fitting.estimator is None:
+            fitting = fitting._replace(estimator=self.fresh)
+        rows = dict(self.rows)
+        if last_only:
+            rows["X"] = transform(steps_before_last(fitting.estimator), rows["X"])
+        fitting = fit.fit_block(fitting, rows)
+        if watch is not None:
+            watch(0, lambda: fitting)
+        return fitting
+
+
+def cut(rows: Mapping[str, Any]) -> Blocks | None:
+    """Cut rows into blocks if any are in a collection."""
+    return align(rows) if any(map(is_lazy, rows.values())) else None

@@ -1,0 +1,401 @@
+"""Checkpoints: what is written, what is refused, and fits that go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import dask
+import dask.array as da
+import fsspec
+import joblib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from incremental import Incremental
+from tests.contracts import (
+    ESTIMATORS,
+    as_dask,
+    assert_same_state,
+    make_data,
+    name_of,
+)
+
+SGD = SGDClassifier(random_state=0)
+CHUNKS = (10,) * 6
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    return X, (X[:, 0] + rng.normal(size=60) > 0).astype(int)
+
+
+class BreakError(Exception):
+    """What a fit is stopped with."""
+
+
+class Breaking:
+    """A callback that raises after a number of blocks."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "block":
+            self.left -= 1
+            if self.left < 0:
+                raise BreakError
+
+
+def interrupted(model, after, *args, **params):
+    """Fit a wrapper until a number of blocks, and check that it stops there."""
+    model.set_callbacks(Breaking(after))
+    with pytest.raises(BreakError):
+        model.fit(*args, **params)
+    return model.set_callbacks()
+
+
+def make(folder, estimator=SGD, **options):
+    options = {"random_state": 0, "checkpoint_every": 2, "max_iter": 2, **options}
+    return Incremental(clone(estimator), checkpoint=folder, **options)
+
+
+def files(folder):
+    return sorted(Path(folder).glob("*.checkpoint"))
+
+
+def counted(block):
+    """Say in a file that a block was read."""
+    with open(os.environ["READS"], "a") as file:
+        file.write("x")
+    return block
+
+
+@pytest.mark.filterwarnings("ignore:.*PassiveAggressive.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:Class Passive.*:FutureWarning")
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+def test_a_fit_goes_on_to_the_same_bits(estimator, tmp_path):
+    X, y, params = make_data(estimator)
+    lazy = as_dask(X, CHUNKS), as_dask(y, CHUNKS)
+    expected = make(None, estimator).fit(*lazy, **params)
+    model = interrupted(make(tmp_path, estimator), 9, *lazy, **params)
+    assert not hasattr(model, "estimator_")
+    assert files(tmp_path)[-1].name == "000000000008.checkpoint"
+    again = make(tmp_path, estimator).fit(*lazy, **params)
+    assert_same_state(again.estimator_, expected.estimator_)
+    assert again.n_iter_ == 2
+    assert files(tmp_path) == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    after=st.integers(0, 17),
+    every=st.integers(1, 7),
+    early_stopping=st.booleans(),
+    pipeline=st.booleans(),
+)
+def test_it_goes_on_from_anywhere(
+    data, tmp_path_factory, after, every, early_stopping, pipeline
+):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    estimator = make_pipeline(StandardScaler(), SGD) if pipeline else SGD
+    folder = tmp_path_factory.mktemp("checkpoint")
+    options = {
+        "max_iter": 4,
+        "early_stopping": early_stopping,
+        "checkpoint_every": every,
+    }
+    expected = make(None, estimator, **options).fit(*lazy)
+    interrupted(make(folder, estimator, **options), after, *lazy)
+    again = make(folder, estimator, **options).fit(*lazy)
+    assert_same_state(again.estimator_, expected.estimator_)
+    for one, other in zip(again.history_, expected.history_, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_it_goes_on_on_each_scheduler(scheduler, data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    expected = make(None).fit(*lazy)
+    interrupted(make(tmp_path), 9, *lazy)
+    assert_same_state(make(tmp_path).fit(*lazy).estimator_, expected.estimator_)
+
+
+def test_no_more_blocks_are_fitted_again_than_since_the_checkpoint(
+    data, tmp_path, monkeypatch
+):
+    reads = tmp_path / "reads"
+    monkeypatch.setenv("READS", str(reads))
+    lazy = as_dask(data[0], CHUNKS).map_blocks(counted, dtype=float)
+    given = (lazy, as_dask(data[1], CHUNKS))
+    folder = tmp_path / "checkpoint"
+    with dask.config.set(scheduler="synchronous"):
+        interrupted(make(folder, checkpoint_every=4, prefetch=0), 7, *given)
+        reads.write_text("")
+        make(folder, checkpoint_every=4, prefetch=0).fit(*given)
+    # 12 blocks in two passes, less the 4 that are in the checkpoint, and the first
+    # block once more to tell the data.
+    assert len(reads.read_text()) == 12 - 4 + 1
+
+
+def test_the_last_two_checkpoints_are_kept(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path, checkpoint_every=1), 7, *lazy)
+    names = [path.name for path in files(tmp_path)]
+    assert names == ["000000000006.checkpoint", "000000000007.checkpoint"]
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+
+
+def test_the_manifest_can_be_read_by_a_person(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path), 9, *lazy)
+    manifest = json.loads(files(tmp_path)[-1].read_bytes().split(b"\n")[2])
+    assert manifest["pass"] == 2
+    assert manifest["place"] == 2
+    assert sorted(manifest["order"]) == list(range(6))
+    described = manifest["fingerprint"]
+    assert described["the parameter estimator__alpha"] == "0.0001"
+    assert described["the number of blocks"] == "6"
+    assert "the version of scikit-learn" in described
+
+
+def test_checkpoints_are_kept_if_asked(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    model = make(tmp_path, keep_checkpoint=True).fit(*lazy)
+    assert len(files(tmp_path)) == 2
+    again = make(tmp_path, keep_checkpoint=True).fit(*lazy)
+    assert_same_state(again.estimator_, model.estimator_)
+
+
+def change(model, lazy, what):
+    """Change one thing, and say how a message calls it."""
+    X, y = lazy
+    if what == "values":
+        return model, (X + 1, y), "the first block was"
+    if what == "chunks":
+        cut = X.rechunk((20, 4))
+        return model, (cut, y), "the number of blocks was 6 and is 3"
+    if what == "estimator":
+        model.set_params(estimator=StandardScaler())
+        return model, lazy, "the parameter estimator was sklearn.linear_model"
+    if what == "alpha":
+        model.set_params(estimator__alpha=0.5)
+        return model, lazy, "estimator__alpha was 0.0001 and is 0.5"
+    if what == "max_iter":
+        return model.set_params(max_iter=3), lazy, "max_iter was 2 and is 3"
+    return model.set_params(classes=[0, 1, 2]), lazy, "the parameter classes was"
+
+
+@pytest.mark.parametrize(
+    "what", ["values", "chunks", "estimator", "alpha", "max_iter", "classes"]
+)
+def test_a_checkpoint_of_another_fit_is_refused(what, data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path), 9, *lazy)
+    kept = [path.read_bytes() for path in files(tmp_path)]
+    model, given, message = change(make(tmp_path), lazy, what)
+    with pytest.raises(ValueError, match=message):
+        model.fit(*given)
+    assert [path.read_bytes() for path in files(tmp_path)] == kept
+
+
+@pytest.mark.parametrize("parameter", [{"prefetch": 0}, {"checkpoint_every": 3}])
+def test_parameters_that_change_nothing_may_differ(parameter, data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    expected = make(None).fit(*lazy)
+    interrupted(make(tmp_path), 9, *lazy)
+    again = make(tmp_path, **parameter).fit(*lazy)
+    assert_same_state(again.estimator_, expected.estimator_)
+
+
+def tear(path, how):
+    whole = path.read_bytes()
+    torn = {
+        "cut": whole[: len(whole) // 2],
+        "empty": b"",
+        "first line": whole[:10],
+        "flipped": whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:],
+        "manifest": whole.replace(b'"place"', b'"Place"'),
+        "other": b"something else",
+        "not text": whole[:25] + b"\xff\xfe\n" + whole[40:],
+    }
+    path.write_bytes(torn[how])
+
+
+@pytest.mark.parametrize(
+    "how", ["cut", "empty", "first line", "flipped", "manifest", "other", "not text"]
+)
+def test_a_torn_checkpoint_is_passed_over_with_a_warning(how, data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    expected = make(None).fit(*lazy)
+    interrupted(make(tmp_path), 9, *lazy)
+    tear(files(tmp_path)[-1], how)
+    with pytest.warns(RuntimeWarning, match="000008.checkpoint is left out"):
+        again = make(tmp_path).fit(*lazy)
+    assert_same_state(again.estimator_, expected.estimator_)
+    interrupted(make(tmp_path), 9, *lazy)
+    for path in files(tmp_path):
+        tear(path, how)
+    with pytest.warns(RuntimeWarning, match="is left out"):
+        again = make(tmp_path).fit(*lazy)
+    assert_same_state(again.estimator_, expected.estimator_)
+
+
+def test_a_file_that_was_being_written_is_ignored(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    expected = make(None).fit(*lazy)
+    interrupted(make(tmp_path), 9, *lazy)
+    (tmp_path / "000000000010.checkpoint.part").write_bytes(b"half")
+    assert_same_state(make(tmp_path).fit(*lazy).estimator_, expected.estimator_)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_a_directory_that_everybody_may_write_to_is_refused(data, tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(PermissionError, match="everybody may write"):
+        make(tmp_path).fit(as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS))
+    new = tmp_path / "new" / "folder"
+    make(new).fit(as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS))
+    assert new.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_fsspec_url_is_a_directory_too(data):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    expected = make(None).fit(*lazy)
+    interrupted(make("memory://some/folder"), 9, *lazy)
+    files = fsspec.filesystem("memory")
+    assert len(files.ls("/some/folder")) == 2
+    again = make("memory://some/folder").fit(*lazy)
+    assert_same_state(again.estimator_, expected.estimator_)
+    assert files.ls("/some/folder") == []
+
+
+def test_data_in_memory_has_checkpoints_too(data, tmp_path):
+    expected = make(None, max_iter=5).fit(*data)
+    interrupted(make(tmp_path, max_iter=5), 3, *data)
+    assert len(files(tmp_path)) == 1
+    again = make(tmp_path, max_iter=5).fit(*data)
+    assert_same_state(again.estimator_, expected.estimator_)
+    interrupted(make(tmp_path, max_iter=5), 3, *data)
+    with pytest.raises(ValueError, match="the data was"):
+        make(tmp_path, max_iter=5).fit(data[0] + 1, data[1])
+
+
+class Local(BaseEstimator):
+    def partial_fit(self, X, y=None):
+        self.function_ = lambda: None
+        return self
+
+
+def test_an_estimator_that_does_not_pickle_is_refused(data, tmp_path):
+    with pytest.raises(TypeError, match="checkpoint needs an estimator that pickles"):
+        make(tmp_path, Local()).fit(as_dask(data[0], CHUNKS))
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import os, sys, time
+    import dask, joblib
+    import dask.array as da
+    import numpy as np
+    from sklearn.linear_model import SGDClassifier
+    from incremental import Incremental
+
+    class Slow(SGDClassifier):
+        def partial_fit(self, X, y, classes=None, sample_weight=None):
+            if started is not None:
+                started.write("x")
+                started.flush()
+                time.sleep(0.01)
+            return super().partial_fit(X, y, classes, sample_weight)
+
+    folder, target, log = sys.argv[1:]
+    started = open(log, "a") if log else None
+    rng = np.random.default_rng(0)
+    X = da.from_array(rng.normal(size=(400, 3)), chunks=(20, 3))
+    y = (X[:, 0] > 0).astype(int)
+    model = Incremental(
+        Slow(random_state=0), classes=[0, 1], random_state=5, max_iter=3,
+        checkpoint=folder or None, checkpoint_every=4,
+    )
+    with dask.config.set(scheduler="threads", num_workers=2):
+        model.fit(X, y)
+    joblib.dump([model.coef_, model.intercept_, model.t_, model.n_iter_], target)
+    """
+)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
+    """Kill a fit of 60 blocks at random blocks 20 times, and start it again."""
+    script = tmp_path / "fit.py"
+    script.write_text(SCRIPT)
+    root = Path(__file__).parent.parent
+
+    def start(folder, target, log):
+        arguments = [sys.executable, script, folder, tmp_path / target, log]
+        return subprocess.Popen(list(map(str, arguments)), cwd=root)
+
+    assert start("", "expected", "").wait() == 0
+    expected = joblib.load(tmp_path / "expected")
+    rng = np.random.default_rng(0)
+    kills = fits = 0
+    while kills < 20:
+        folder = tmp_path / f"checkpoint-{fits}"
+        done, killed_before = 0, 0
+        while True:
+            log = tmp_path / f"log-{fits}-{kills}"
+            log.touch()
+            process = start(folder, "received", log)
+            # Only so many blocks later, so that each fit is killed several times.
+            after = rng.integers(1, 25)
+            while process.poll() is None and log.stat().st_size < after:
+                pass
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills += 1
+                killed_before += 1
+            fitted = log.stat().st_size
+            done += fitted
+            if process.returncode == 0:
+                break
+            assert process.returncode == -signal.SIGKILL
+        fits += 1
+        # At most 4 blocks, and the one under way, are fitted again after each kill.
+        assert done <= 60 + 5 * killed_before
+        received = joblib.load(tmp_path / "received")
+        for one, other in zip(received, expected, strict=True):
+            assert_same_state(one, other)
+        assert files(folder) == []
+    assert fits > 1
+
+
+def test_statistics_of_the_data_are_told_from_others(data, tmp_path):
+    X = as_dask(data[0], CHUNKS)
+    X, y = X - X.mean(axis=0), as_dask(data[1], CHUNKS)
+    expected = make(None).fit(X, y)
+    interrupted(make(tmp_path), 9, X, y)
+    assert_same_state(make(tmp_path).fit(X, y).estimator_, expected.estimator_)
+    interrupted(make(tmp_path), 9, X, y)
+    with pytest.raises(ValueError, match="the first block was"):
+        make(tmp_path).fit(da.stack([X[:, 0]] * 4, axis=1), y)
