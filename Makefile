@@ -27,11 +27,21 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.lookahead
+	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.text
+	$(BIN)/python -m benchmarks.order
+	$(BIN)/python -m benchmarks.checkpoints
+	$(BIN)/python -m benchmarks.soak
 
 # Runs every benchmark at a size that shows only that it works.
 bench-small: $(VENV)/.bench
 	BLOCKS=20,40 RUNS=1,1 $(BIN)/python -m benchmarks.overhead
 	BLOCKS=8 $(BIN)/python -m benchmarks.lookahead
+	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.pipeline
+	DOCS=20_000 RUNS=1 $(BIN)/python -m benchmarks.text
+	ROWS=20_000 RUNS=1 $(BIN)/python -m benchmarks.order
+	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.checkpoints
+	PASSES=6 BLOCKS=40 $(BIN)/python -m benchmarks.soak
 
 $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

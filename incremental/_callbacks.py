@@ -7,12 +7,16 @@ scikit-learn 1.9.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
+
+import dask
 
 from incremental._copy import copy_estimator
 from incremental._partial_fit import Fitting
 from incremental._passes import Progress
+from incremental._scoring import gathered_methods
 
 
 class FitTasks:
@@ -23,19 +27,20 @@ class FitTasks:
     estimator : estimator
         With callbacks, during its fit.
     max_iter : int
-    data : dict
-        X and y, as they are given to the fit.
+    X, y : array-like or collection
+        As they are given to the fit. Callbacks get X as it is, and y computed; what
+        their fitted estimator predicts for X is computed too, as scorers need it.
 
     References
     ----------
     https://scikit-learn.org/stable/developers/callbacks.html
     """
 
-    def __init__(self, estimator: Any, max_iter: int, data: dict[str, Any]) -> None:
+    def __init__(self, estimator: Any, max_iter: int, X: Any, y: Any) -> None:
         self._estimator = estimator
-        self._data = data
+        self._data = {"X": lambda: X, "y": lambda: dask.compute(y)[0]}
         self._fit = estimator._init_callback_context(max_subtasks=max_iter)
-        self._fit.call_on_fit_task_begin(estimator=estimator, **data)
+        self._fit.call_on_fit_task_begin(estimator=estimator, **self._data)
         self._blocks_left = 0
         self._pass = self._block = None
 
@@ -72,12 +77,15 @@ class FitTasks:
         return bool(
             task.call_on_fit_task_end(
                 estimator=self._estimator,
-                reconstruction_attributes=lambda: {
-                    "estimator_": copy_estimator(load())
-                },
+                reconstruction_attributes=lambda: self._fitted_attributes(load()),
                 **data,
             )
         )
+
+    def _fitted_attributes(self, learned: Any) -> dict[str, Any]:
+        fitted = copy.copy(self._estimator)
+        fitted.estimator_ = copy_estimator(learned)
+        return {"estimator_": fitted.estimator_, **gathered_methods(fitted)}
 
 
 def has_callbacks(estimator: Any) -> bool:

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import Any
 
 import fsspec
-from dask.base import tokenize
+from dask.tokenize import tokenize
 from fsspec.implementations.local import LocalFileSystem
 
 from incremental._copy import copy_estimator
@@ -116,7 +116,7 @@ class Checkpoints:
                     stacklevel=2,
                 )
                 continue
-            self._check(path, manifest["fingerprint"])
+            self._check(manifest["fingerprint"])
             progress: Progress = pickle.loads(body)
             estimator = copy_estimator(progress.fitting.estimator)
             progress.fitting = progress.fitting._replace(estimator=estimator)
@@ -151,7 +151,7 @@ class Checkpoints:
         os.replace(f"{path}.part", path)
         _sync_folder(self._folder)
 
-    def _check(self, path: str, received: Mapping[str, str]) -> None:
+    def _check(self, received: Mapping[str, str]) -> None:
         expected = self._fingerprint
         names = [*expected, *(name for name in received if name not in expected)]
         differ = [
@@ -161,11 +161,21 @@ class Checkpoints:
             if received.get(name) != expected.get(name)
         ]
         if differ:
-            raise ValueError(
-                f"checkpoint={self._folder!r} holds {path}, which another fit wrote: "
-                f"{'; '.join(differ)}. Call the fit as it was called then to go on "
-                "with it, or remove the checkpoint to begin anew."
-            )
+            raise self.refusal("; ".join(differ))
+
+    def refusal(self, differs: str) -> ValueError:
+        """Return the error that the checkpoints belong to another fit.
+
+        Parameters
+        ----------
+        differs : str
+            What says so.
+        """
+        return ValueError(
+            f"checkpoint={self._folder!r} holds checkpoints of another fit: {differs}. "
+            "Call the fit as it was called then to go on with it, or remove them to "
+            "begin anew."
+        )
 
 
 def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:

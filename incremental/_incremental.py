@@ -225,16 +225,16 @@ optional
         check_passes(self)
         training = self._train(None, X, y, params, judged=self._is_judged)
         observers: list[Any] = []
-        tasks = FitTasks(self, self.max_iter, {"X": X, "y": y})
+        tasks = FitTasks(self, self.max_iter, X, y)
         if has_callbacks(self):
             observers.append(tasks)
-        checkpoints = self._open_checkpoints(training)
+        checkpoints = training.checkpoints = self._open_checkpoints(training)
         if checkpoints is not None:
             observers.append(checkpoints)
         holds_out = self.early_stopping and self.validation_data is None
         passes = Passes(
             training.n_blocks,
-            partial(training.run, checkpoints=checkpoints),
+            training.run,
             self.max_iter,
             self.shuffle_blocks,
             self._validation_score(training),
@@ -246,6 +246,8 @@ optional
             self.verbose,
         )
         progress = None if checkpoints is None else checkpoints.load()
+        if checkpoints and progress and not training.recognises(progress):
+            raise checkpoints.refusal("the first block that was fitted has other rows")
         if progress is None:
             progress = passes.start(Fitting(None), _new_rng(self.random_state))
         progress = passes.finish(progress)
@@ -341,7 +343,7 @@ optional
             for name, value in self.get_params().items()
             if name not in _WITHOUT_EFFECT
         }
-        described = fingerprint({**parameters, **training.params}, training.identify())
+        described = fingerprint({**parameters, **training.params}, training.describe())
         return Checkpoints(self.checkpoint, self.checkpoint_every, described)
 
     def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:

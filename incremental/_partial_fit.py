@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from dask.tokenize import tokenize
 from sklearn.base import clone
 from toolz import dissoc
 
@@ -25,6 +26,8 @@ from incremental._merge import merge, merges
 from incremental._notes import noted
 from incremental._scalers import cached_rows
 
+_HEAD_ROWS = 1_000
+
 
 class Fitting(NamedTuple):
     """An estimator on its way through the blocks.
@@ -42,6 +45,8 @@ class Fitting(NamedTuple):
         from their block, if that is judged: its score, or minus its loss.
     has_loss : bool
         Whether it reports a loss.
+    head : str or None
+        A hash of the first rows of the first block, if they are to be recognised.
     """
 
     estimator: Any
@@ -49,6 +54,7 @@ class Fitting(NamedTuple):
     n_rows: int = 0
     merit: float = 0.0
     has_loss: bool = False
+    head: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class PartialFit:
         been through all others already.
     judged : bool
         Whether the estimator is to be judged on each block that it has learned from.
+    keeps_head : bool
+        Whether a hash of the first rows is kept.
     in_place : bool
         Whether the estimator may be fitted itself, as where all steps run once and in
         one process. Otherwise a step may run twice, and what it gets has travelled.
@@ -81,6 +89,7 @@ class PartialFit:
     skip: int = 0
     last_only: bool = False
     judged: bool = False
+    keeps_head: bool = False
     in_place: bool = True
 
     def __call__(self, fitting: Fitting, *pieces: Any) -> Fitting:
@@ -94,6 +103,8 @@ class PartialFit:
         rows = check_rows(self.names, pieces)
         if rows == 0:
             return fitting
+        if self.keeps_head and fitting.head is None:
+            fitting = fitting._replace(head=hash_head(*pieces))
         if not self.in_place:
             fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
             pieces = tuple(map(aligned, pieces))
@@ -175,13 +186,14 @@ class FitAlone:
         """Return what the batches of the block give."""
         if check_rows(self.fit.names, pieces) == 0:
             return []
-        fit = replace(self.fit, batch_size=None)
+        head = hash_head(*pieces) if self.fit.keeps_head else None
+        fit = replace(self.fit, batch_size=None, keeps_head=False)
         block = dict(zip(fit.names, pieces, strict=True))
         size = self.fit.batch_size or cached_rows(self.estimator, block["X"])
         # A feature that one block lacks is no reason to warn: others may have it.
         with np.errstate(invalid="ignore"):
             return [
-                fit(Fitting(clone(self.estimator)), *batch.values())
+                fit(Fitting(clone(self.estimator), head=head), *batch.values())
                 for batch in _batches(block, size)
             ]
 
@@ -195,7 +207,15 @@ def merge_fittings(merged: Fitting, others: list[Fitting]) -> Fitting:
         merge(*(part.estimator for part in parts)),
         parts[0].dtype,
         sum(part.n_rows for part in parts),
+        head=parts[0].head,
     )
+
+
+def hash_head(*pieces: Any) -> str | None:
+    """Hash the first rows of a block; None if it has none."""
+    if n_rows(pieces[0]) == 0:
+        return None
+    return str(tokenize(*(take_rows(piece, slice(0, _HEAD_ROWS)) for piece in pieces)))
 
 
 class Steps(NamedTuple):

@@ -29,6 +29,8 @@ class Progress:
         Positions of the blocks of the pass under way; empty between passes.
     place : int
         How many of them are fitted.
+    first_order : list of int
+        The order of the first pass.
     before : Fitting or None
         The fitting when the pass under way began, for its counts; no estimator in it.
     seconds : float
@@ -49,6 +51,7 @@ class Progress:
     held_out: list[int] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
     place: int = 0
+    first_order: list[int] = field(default_factory=list)
     before: Fitting | None = None
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -161,6 +164,7 @@ class Passes:
         began = time.perf_counter() - progress.seconds
         if not progress.order:
             progress.order = self._draw(progress)
+            progress.first_order = progress.first_order or progress.order
             progress.before = progress.fitting._replace(estimator=None)
         for observer in self.observers:
             observer.begin_pass(progress, len(progress.order))

@@ -188,6 +188,19 @@ class _OnBlocks:
         return gather
 
 
+def gathered_methods(wrapper: Any) -> dict[str, Callable[..., Any]]:
+    """Return those methods that scorers call, returning what they do, computed.
+
+    Parameters
+    ----------
+    wrapper : estimator
+        Fitted; its methods are lazy.
+    """
+    gathered = _Gathered(wrapper)
+    names = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+    return {name: getattr(gathered, name) for name in names if hasattr(wrapper, name)}
+
+
 class _Gathered:
     """An estimator whose methods return what the wrapper's would, computed."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from dask.base import tokenize
+from dask.tokenize import tokenize
 
 from incremental._blocks import Blocks, align, is_lazy
 from incremental._chain import (
@@ -19,9 +20,16 @@ from incremental._chain import (
     shares_memory,
 )
 from incremental._checkpoint import Checkpoints
-from incremental._compose import steps_before_last, transform
+from incremental._compose import leading_steps, steps_before_last, transform
 from incremental._copy import copy_estimator
-from incremental._partial_fit import Fitting, PartialFit, plan_steps
+from incremental._merge import merges
+from incremental._partial_fit import (
+    Fitting,
+    PartialFit,
+    TransformFirst,
+    hash_head,
+    plan_steps,
+)
 from incremental._passes import Progress
 from incremental._scoring import as_scorer, score_blocks, score_held_out
 
@@ -46,6 +54,9 @@ class Training:
     prefetch : int or "auto"
     get : callable
         The scheduler.
+    checkpoints : Checkpoints or None
+        On a cluster a graph ends where one is due: what a worker loses has to be
+        computed again from the beginning of its graph.
     """
 
     fresh: Any
@@ -56,18 +67,14 @@ class Training:
     judged: bool
     prefetch: Any
     get: Callable[..., Any]
+    checkpoints: Checkpoints | None = None
 
     @property
     def n_blocks(self) -> int:
         """The number of blocks."""
         return 1 if self.blocks is None else len(self.blocks)
 
-    def run(
-        self,
-        progress: Progress,
-        watch: Watch | None,
-        checkpoints: Checkpoints | None = None,
-    ) -> Fitting:
+    def run(self, progress: Progress, watch: Watch | None) -> Fitting:
         """Fit the next blocks of a pass.
 
         Parameters
@@ -75,23 +82,21 @@ class Training:
         progress : Progress
         watch : callable or None
             As for `fold`.
-        checkpoints : Checkpoints, optional
-            On a cluster a graph ends where one is due: what a worker loses has to be
-            computed again from the beginning of its graph.
         """
         # The first steps of a pipeline have seen all data when the first pass is over.
         later = len(progress.history) > 0
         if self.blocks is None:
             return self._run_in_memory(progress.fitting, watch, last_only=later)
         stop = None
-        if checkpoints is not None and not hands_back(self.get):
-            stop = progress.place + checkpoints.blocks_left(progress)
+        if self.checkpoints is not None and not hands_back(self.get):
+            stop = progress.place + self.checkpoints.blocks_left(progress)
         fit = PartialFit(
             self.blocks.names,
             self.params,
             self.batch_size,
             last_only=later,
             judged=self.judged,
+            keeps_head=self.checkpoints is not None,
             in_place=shares_memory(self.get),
         )
         fitted = None if progress.fitting.estimator is None else progress.fitting
@@ -133,20 +138,39 @@ class Training:
             return score_blocks(estimator, blocks, held_out)
         return score_held_out(as_scorer(scoring), estimator, blocks, held_out)
 
-    def identify(self) -> dict[str, Any]:
-        """Describe the data, by reading the first block."""
+    def describe(self) -> dict[str, Any]:
+        """Describe the data, as far as it is known without reading any."""
         if self.blocks is None:
             return {"the data": tokenize(dict(self.rows))}
-        self.blocks = settle(self.blocks)
-        first = map_blocks(
-            self.blocks, tokenize, get=self.get, name="identify", order=[0]
-        )
         return {
             "the inputs": ", ".join(self.blocks.names),
             "the number of blocks": len(self.blocks),
             "the lengths of the blocks": self.blocks.n_rows,
-            "the first block": first[0],
         }
+
+    def recognises(self, progress: Progress) -> bool:
+        """Read the first block of a fit, and tell whether it began with that.
+
+        Parameters
+        ----------
+        progress : Progress
+            Of the fit.
+        """
+        if self.blocks is None or progress.fitting.head is None:
+            return True
+        self.blocks = settle(self.blocks)
+        leading = [] if merges(self.fresh) else leading_steps(self.fresh)
+        for at in progress.first_order:
+            (head,) = map_blocks(
+                self.blocks,
+                partial(_hash_head, TransformFirst(self.blocks.names, leading)),
+                get=self.get,
+                name="recognise",
+                order=[at],
+            )
+            if head is not None:
+                return bool(head == progress.fitting.head)
+        return False
 
     def _run_in_memory(
         self, fitting: Fitting, watch: Watch | None, *, last_only: bool
@@ -172,3 +196,7 @@ class Training:
 def cut(rows: Mapping[str, Any]) -> Blocks | None:
     """Cut rows into blocks if any are in a collection."""
     return align(rows) if any(map(is_lazy, rows.values())) else None
+
+
+def _hash_head(first: TransformFirst, *pieces: Any) -> str | None:
+    return hash_head(*first(*pieces))

@@ -1,11 +1,14 @@
 """scikit-learn's callbacks."""
 
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import get_scorer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -127,6 +130,22 @@ def test_the_scoring_monitor_scores_each_pass(scoring, scheduler, data):
     scores = [row["accuracy"] for row in log if row["task_name"] == "pass"]
     assert len(scores) == 2
     assert scores[-1] == model.estimator_.score(*data)
+
+
+@pytest.mark.parametrize("kind", ["frame", "unknown lengths"])
+@pytest.mark.parametrize("scoring", ["accuracy", "roc_auc"])
+def test_the_scoring_monitor_takes_any_collection(kind, scoring, data):
+    frame = pd.DataFrame(data[0], columns=list("abcd")).assign(y=data[1])
+    given = dd.from_pandas(frame, npartitions=3)
+    given = given[list("abcd")], given["y"]
+    if kind != "frame":
+        given = tuple(one.to_dask_array() for one in given)
+    monitor = ScoringMonitor(scoring=scoring)
+    model = make(max_iter=2).set_callbacks(monitor).fit(*given)
+    log = [row for row in monitor.get_logs().data if row["task_name"] == "pass"]
+    model.estimator_.feature_names_in_ = np.array(list("abcd"))
+    expected = get_scorer(scoring)(model.estimator_, frame[list("abcd")], data[1])
+    assert log[-1][scoring] == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_progress_bar_shows_passes(scheduler, data, capsys):

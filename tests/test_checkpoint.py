@@ -190,7 +190,7 @@ def change(model, lazy, what):
     """Change one thing, and say how a message calls it."""
     X, y = lazy
     if what == "values":
-        return model, (X + 1, y), "the first block was"
+        return model, (X + 1, y), "the first block that was fitted has other rows"
     if what == "chunks":
         cut = X.rechunk((20, 4))
         return model, (cut, y), "the number of blocks was 6 and is 3"
@@ -397,5 +397,5 @@ def test_statistics_of_the_data_are_told_from_others(data, tmp_path):
     interrupted(make(tmp_path), 9, X, y)
     assert_same_state(make(tmp_path).fit(X, y).estimator_, expected.estimator_)
     interrupted(make(tmp_path), 9, X, y)
-    with pytest.raises(ValueError, match="the first block was"):
+    with pytest.raises(ValueError, match="the first block that was fitted"):
         make(tmp_path).fit(da.stack([X[:, 0]] * 4, axis=1), y)
