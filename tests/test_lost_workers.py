@@ -64,7 +64,12 @@ def fragile():
     from distributed import Client, LocalCluster
 
     others = psutil.Process().children(recursive=True)
-    settings = {"distributed.scheduler.allowed-failures": 20}
+    settings = {
+        "distributed.scheduler.allowed-failures": 20,
+        # A local cluster gives up a worker that is not there this long after it died,
+        # also where it has come back and died again.
+        "distributed.deploy.lost-worker-timeout": "10 minutes",
+    }
     with (
         dask.config.set(settings),
         LocalCluster(
