@@ -224,32 +224,17 @@ optional
         """
         check_passes(self)
         training = self._train(None, X, y, params, judged=self._is_judged)
-        observers: list[Any] = []
-        tasks = FitTasks(self, self.max_iter, X, y)
-        if has_callbacks(self):
-            observers.append(tasks)
         checkpoints = training.checkpoints = self._open_checkpoints(training)
-        if checkpoints is not None:
-            observers.append(checkpoints)
-        holds_out = self.early_stopping and self.validation_data is None
-        passes = Passes(
-            training.n_blocks,
-            training.run,
-            self.max_iter,
-            self.shuffle_blocks,
-            self._validation_score(training),
-            self.early_stopping,
-            self.validation_fraction if holds_out else None,
-            self.tol,
-            self.n_iter_no_change,
-            observers,
-            self.verbose,
-        )
+        passes = self._plan_passes(training)
         progress = None if checkpoints is None else checkpoints.load()
         if checkpoints and progress and not training.recognises(progress):
             raise checkpoints.refusal("the first block that was fitted has other rows")
         if progress is None:
             progress = passes.start(Fitting(None), _new_rng(self.random_state))
+        self._add_classes(training, progress.fitting.estimator, y)
+        tasks = FitTasks(self, self.max_iter, X, y)
+        watching = [tasks] if has_callbacks(self) else []
+        passes.observers = [one for one in (*watching, checkpoints) if one is not None]
         progress = passes.finish(progress)
         tasks.end_fit(progress.fitting)
         self._commit(progress, progress.history)
@@ -287,6 +272,7 @@ optional
             fitted = Fitting(estimator, vars(self).get("_dtype"))
             rng = copy.deepcopy(vars(self).get("_rng")) or rng
         training = self._train(fitted.estimator, X, y, params)
+        self._add_classes(training, fitted.estimator, y)
         passes = Passes(training.n_blocks, training.run, shuffle=self.shuffle_blocks)
         progress = passes.finish(passes.start(fitted, rng))
         (record,) = progress.history
@@ -316,10 +302,23 @@ optional
         estimator = fresh if fitted is None else fitted
         X = as_documents(estimator, X)
         rows, others = self._split(estimator, X, y, params)
-        blocks = cut(rows)
-        others = self._with_classes(estimator, y, others)
         return Training(
-            fresh, rows, blocks, others, self.batch_size, judged, self.prefetch, get
+            fresh, rows, cut(rows), others, self.batch_size, judged, self.prefetch, get
+        )
+
+    def _plan_passes(self, training: Training) -> Passes:
+        holds_out = self.early_stopping and self.validation_data is None
+        return Passes(
+            training.n_blocks,
+            training.run,
+            max_iter=self.max_iter,
+            shuffle=self.shuffle_blocks,
+            score=self._validation_score(training),
+            early_stopping=self.early_stopping,
+            validation_fraction=self.validation_fraction if holds_out else None,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            verbose=self.verbose,
         )
 
     @property
@@ -376,15 +375,15 @@ optional
         others = {name: params[name] for name in params if name not in rows}
         return rows, {**others, **classes}
 
-    def _with_classes(
-        self, estimator: Any, y: Any, others: dict[str, Any]
-    ) -> dict[str, Any]:
-        if "classes" in others or y is None or not needs_classes(estimator):
-            return others
+    def _add_classes(self, training: Training, fitted: Any, y: Any) -> None:
+        """Add all classes to what a classifier is told, found in y if need be."""
+        estimator = training.fresh if fitted is None else fitted
+        if "classes" in training.params or y is None or not needs_classes(estimator):
+            return
         classes = getattr(estimator, "classes_", None)
         if classes is None:
             classes = find_classes(estimator, y)
-        return {**others, "classes": classes}
+        training.params = {**training.params, "classes": classes}
 
 
 def _new_rng(random_state: Any) -> np.random.RandomState:

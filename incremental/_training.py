@@ -47,7 +47,7 @@ class Training:
     blocks : Blocks or None
         They, if they are collections.
     params : dict
-        Other parameters of ``partial_fit``.
+        Other parameters of ``partial_fit``; ``classes`` is added once they are known.
     batch_size : int or None
     judged : bool
         Whether the estimator is judged on the blocks it learns from.

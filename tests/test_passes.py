@@ -333,7 +333,7 @@ def test_a_fit_that_fails_in_a_later_pass_changes_nothing(data):
 def test_early_stopping_of_one_block_is_refused(data, no_compute):
     X, y = data
     for rows in ((X, y), (as_dask(X, (60,)), as_dask(y, (60,)))):
-        model = Incremental(SGD, classes=[0, 1], early_stopping=True)
+        model = Incremental(SGD, early_stopping=True)
         with pytest.raises(ValueError, match="expected at least 2"):
             model.fit(*rows)
 
