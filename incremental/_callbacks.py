@@ -41,20 +41,28 @@ class FitTasks:
         self._data = {"X": lambda: X, "y": lambda: dask.compute(y)[0]}
         self._fit = estimator._init_callback_context(max_subtasks=max_iter)
         self._fit.call_on_fit_task_begin(estimator=estimator, **self._data)
-        self._blocks_left = 0
-        self._pass = self._block = None
+        self._blocks_left = self._passes = 0
+        self._pass: Any = None
+        self._block: Any = None
 
     def begin_pass(self, progress: Progress, n_blocks: int) -> None:
         """Begin the task of a pass, and that of its first block."""
         self._blocks_left = n_blocks - progress.place
+        while self._passes < len(progress.history):  # before a checkpoint
+            self._fit.subcontext(task_name="pass")
+            self._passes += 1
         self._pass = self._begin(self._fit, "pass", max_subtasks=n_blocks)
+        self._passes += 1
+        for _ in range(progress.place):
+            self._pass.subcontext(task_name="block")
         self._begin_block()
 
     def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
         """End the task of a block and begin the next; return whether to stop."""
         stop = self._end(self._block, lambda: load().estimator)
         self._blocks_left -= 1
-        self._begin_block()
+        if not stop:
+            self._begin_block()
         return stop
 
     def end_pass(self, progress: Progress) -> bool:

@@ -189,8 +189,10 @@ def _run_locally(
     get: Callable[..., Any], graph: Graph, states: list[Key], watch: Watch | None
 ) -> Any:
     try:
-        with _LocalRun(states, watch):
-            return run(get, graph, [states[-1]])[0]
+        # Not as a global callback, which runs in other threads would take away.
+        own = (None, None, None, _LocalRun(states, watch).after_task, None)
+        callbacks = [*Callback.active, own]
+        return run(get, graph, [states[-1]], callbacks=callbacks)[0]
     except _Stopped as stopped:
         return stopped.state
 
@@ -203,7 +205,7 @@ class _Stopped(Exception):  # noqa: N818
         self.state = state
 
 
-class _LocalRun(Callback):  # type: ignore[misc]
+class _LocalRun:
     """Watch a pass on dask's local schedulers, and keep its blocks in order.
 
     They begin with the task that became ready last, so that a block may wait for its
@@ -211,16 +213,12 @@ class _LocalRun(Callback):  # type: ignore[misc]
     """
 
     def __init__(self, states: list[Key], watch: Watch | None) -> None:
-        super().__init__(posttask=self._after)
         self._places = {key: place for place, key in enumerate(states)}
-        self._goal = states[-1]
         self._watch = watch
 
-    def _after(
+    def after_task(
         self, key: Key, result: Any, graph: Any, state: Any, worker: Any
     ) -> None:
-        if self._goal not in graph:
-            return  # another run, in another thread
         state["ready"].sort(key=_place, reverse=True)
         place = self._places.get(key)
         if place is None or self._watch is None:
@@ -241,6 +239,8 @@ def _run_remotely(
         try:
             for place, future in enumerate(futures):
                 wait([future])
+                if future.status != "finished":
+                    future.result()
                 if watch(place, future.result):
                     return future.result()
                 if place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 from incremental._compose import last_step
@@ -56,8 +57,14 @@ def check_passes(model: Any) -> None:
             score_of(model.estimator)
         else:
             as_scorer(model.scoring)
-    elif tol is not None:
+    if tol is not None and not model.early_stopping:
         _check_judged(model.estimator)
+    where = model.checkpoint
+    if where is not None and not (isinstance(where, str | PathLike) and str(where)):
+        raise ValueError(
+            f"checkpoint must be None, a path or a URL, got {where!r}. It is the "
+            "directory that the fit writes its progress to."
+        )
 
 
 def _check_judged(estimator: Any) -> None:

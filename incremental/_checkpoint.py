@@ -11,22 +11,28 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import stat
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
+from uuid import uuid4
 
 import fsspec
+from dask.base import is_dask_collection
 from dask.tokenize import tokenize
 from fsspec.implementations.local import LocalFileSystem
+from sklearn.frozen import FrozenEstimator
 
 from incremental._copy import copy_estimator
 from incremental._partial_fit import Fitting
 from incremental._passes import Progress
 
 MAGIC = b"incremental checkpoint 1\n"
-SUFFIX = ".checkpoint"
+NAME = re.compile(r"(\d{12})\.checkpoint")
+PART = re.compile(r"\d{12}\.checkpoint\.[0-9a-f]+\.part")
 KEPT = 2
 
 
@@ -54,8 +60,7 @@ class Checkpoints:
         self._files, self._folder = fsspec.core.url_to_fs(os.fspath(url))
         self._fingerprint = dict(fingerprint)
         if self._is_local:
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            _check_private(self._folder)
+            _make_private(self._folder)
         else:
             self._files.makedirs(self._folder, exist_ok=True)
 
@@ -94,9 +99,13 @@ class Checkpoints:
         }
         rest = json.dumps(manifest).encode() + b"\n" + body
         check = hashlib.sha256(rest).hexdigest().encode() + b"\n"
-        self._write(f"{_n_fitted(progress):012d}{SUFFIX}", MAGIC + check + rest)
-        for path in self._paths()[:-KEPT]:
-            self._files.rm(path)
+        number = _n_fitted(progress)
+        self._write(f"{number:012d}.checkpoint", MAGIC + check + rest)
+        numbers = self._numbers()
+        older = [path for path, other in numbers.items() if other <= number]
+        # One that is ahead was torn, as the fit went on from before it.
+        for path in numbers.keys() - older[-KEPT:]:
+            self._remove(path)
 
     def load(self) -> Progress | None:
         """Return the progress in the last checkpoint that is whole; None without one.
@@ -106,7 +115,7 @@ class Checkpoints:
         ValueError
             If it belongs to another fit; the message says what differs.
         """
-        for path in reversed(self._paths()):
+        for path in reversed(self._numbers()):
             try:
                 manifest, body = _parse(self._files.cat_file(path))
             except ValueError as error:
@@ -125,30 +134,44 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Remove all checkpoints."""
-        for path in self._paths():
-            self._files.rm(path)
+        for path in [*self._numbers(), *self._list(PART)]:
+            self._remove(path)
 
     @property
     def _is_local(self) -> bool:
         return isinstance(self._files, LocalFileSystem)
 
-    def _paths(self) -> list[str]:
+    def _numbers(self) -> dict[str, int]:
+        """Return the checkpoints and how many blocks are fitted in them, in order."""
+        paths = self._list(NAME)
+        return {path: int(path.rpartition("/")[2][:12]) for path in paths}
+
+    def _list(self, name: re.Pattern[str]) -> list[str]:
         self._files.invalidate_cache()
-        names = self._files.ls(self._folder, detail=False)
-        return sorted(name for name in names if name.endswith(SUFFIX))
+        try:
+            found = self._files.ls(self._folder, detail=True)
+        except FileNotFoundError:
+            return []  # object stores have no empty directories
+        names = [one["name"].replace(os.sep, "/") for one in found if _is_file(one)]
+        return sorted(one for one in names if name.fullmatch(one.rpartition("/")[2]))
+
+    def _remove(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self._files.rm_file(path)
 
     def _write(self, name: str, data: bytes) -> None:
         """Write a file so that it is there as a whole or not at all."""
         path = f"{self._folder.rstrip('/')}/{name}"
+        part = f"{path}.{uuid4().hex}.part"
         if not self._is_local:
-            self._files.pipe_file(f"{path}.part", data)
-            self._files.mv(f"{path}.part", path)
+            self._files.pipe_file(part, data)
+            self._files.mv(part, path)
             return
-        with open(f"{path}.part", "wb") as file:
+        with open(part, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(f"{path}.part", path)
+        os.replace(part, path)
         _sync_folder(self._folder)
 
     def _check(self, received: Mapping[str, str]) -> None:
@@ -192,9 +215,8 @@ def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
     -------
     dict of str to str
     """
-    versions = {
-        f"the version of {name}": version(name) for name in ("numpy", "scikit-learn")
-    }
+    packages = ("dask-incremental", "numpy", "scikit-learn")
+    versions = {f"the version of {name}": version(name) for name in packages}
     named = {f"the parameter {name}": value for name, value in parameters.items()}
     described = {name: _described(value) for name, value in {**named, **data}.items()}
     return {**versions, **described}
@@ -203,9 +225,18 @@ def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
 def _described(value: Any) -> str:
     if isinstance(value, str | int | float | bool | None):
         return repr(value)
-    if hasattr(value, "get_params"):
+    if hasattr(value, "get_params") and not isinstance(value, FrozenEstimator):
+        # Its parameters have names of their own, and it is cloned.
         return f"{type(value).__module__}.{type(value).__qualname__}"
+    if is_dask_collection(value):
+        return f"{type(value).__name__} of {value.npartitions} blocks"
+    if isinstance(value, list | tuple) and len(value) < 100:
+        return f"[{', '.join(map(_described, value))}]"
     return f"{type(value).__name__} {tokenize(value)}"
+
+
+def _is_file(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["type"] == "file")
 
 
 def _n_fitted(progress: Progress) -> int:
@@ -231,6 +262,12 @@ def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
         If it is torn, or something else.
     """
     magic, check, rest = (*data.split(b"\n", 2), b"", b"")[:3]
+    if magic.startswith(MAGIC[:-2]) and magic + b"\n" != MAGIC:
+        raise NotImplementedError(
+            f"A checkpoint has the format {magic.decode()!r}, but this version reads "
+            f"{MAGIC.decode().strip()!r}. Go on with the version that wrote it, or "
+            "remove it to begin anew."
+        )
     if magic + b"\n" != MAGIC:
         raise ValueError("it does not begin as a checkpoint does")
     if check.decode() != hashlib.sha256(rest).hexdigest():
@@ -239,7 +276,14 @@ def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
     return json.loads(head), body
 
 
-def _check_private(folder: str) -> None:
+def _make_private(folder: str) -> None:
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(
+            f"checkpoint={folder!r} is a file; expected a directory, or a path where "
+            "one can be made."
+        ) from error
     if os.name == "posix" and os.stat(folder).st_mode & stat.S_IWOTH:
         raise PermissionError(
             f"checkpoint={folder!r} is a directory that everybody may write to; "

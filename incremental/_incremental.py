@@ -32,7 +32,6 @@ from incremental._training import Training, cut
 _WITHOUT_EFFECT = {
     "prefetch",
     "verbose",
-    "validation_data",
     "checkpoint",
     "checkpoint_every",
     "keep_checkpoint",
@@ -63,7 +62,8 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):  # type: ignore[misc]
         Any estimator with ``partial_fit``. It is cloned, never changed.
     scoring : str or callable, default=None
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
-        accuracy for classifiers and R² for regressors.
+        accuracy for classifiers and R² for regressors. For rows that are held out a
+        callable gets None as X, and there are no weights.
     classes : array-like of shape (n_classes,), or a list of them, default=None
         All classes that occur in y, for a classifier. By default the categories of a
         categorical y, or what a pass over y alone finds.
@@ -98,7 +98,7 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):  # type: ignore[misc]
     validation_data : tuple of X and y, default=None
         Other rows to score after each pass. None is held out then.
     verbose : int, default=0
-        1 prints a line after each pass.
+        1 prints a line after each pass of `fit`.
     checkpoint : str or path, default=None
         A directory, or a URL that fsspec opens, where `fit` writes down how far it is.
         Called again with the same arguments after it was killed, it goes on from there,

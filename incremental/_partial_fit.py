@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from dask.tokenize import tokenize
 from sklearn.base import clone
+from sklearn.exceptions import UndefinedMetricWarning
 from toolz import dissoc
 
 from incremental._blocks import check_rows, n_rows, take_rows
@@ -43,6 +46,8 @@ class Fitting(NamedTuple):
     merit : float
         Sum over the rows of how good the estimator was on them just after it learned
         from their block, if that is judged: its score, or minus its loss.
+    n_judged : int
+        How many rows that is. A block whose score is undefined does not count.
     has_loss : bool
         Whether it reports a loss.
     head : str or None
@@ -53,6 +58,7 @@ class Fitting(NamedTuple):
     dtype: Any = None
     n_rows: int = 0
     merit: float = 0.0
+    n_judged: int = 0
     has_loss: bool = False
     head: str | None = None
 
@@ -125,9 +131,7 @@ class PartialFit:
             self._learn(fitting.estimator, batch["X"], batch.get("y"), params)
         rows = n_rows(X)
         if self.judged:
-            has_loss, merit = self._judge(fitting.estimator, X, block.get("y"))
-            merit = fitting.merit + rows * merit
-            fitting = fitting._replace(merit=merit, has_loss=has_loss)
+            fitting = self._judge(fitting, X, block.get("y"))
         return fitting._replace(dtype=dtype, n_rows=fitting.n_rows + rows)
 
     def _learn(self, estimator: Any, X: Any, y: Any, params: Any) -> None:
@@ -136,13 +140,24 @@ class PartialFit:
         else:
             learn(estimator, X, y, params, skip=self.skip)
 
-    def _judge(self, estimator: Any, X: Any, y: Any) -> tuple[bool, float]:
-        last = last_step(estimator)
-        if hasattr(last, "loss_"):
-            return True, -float(last.loss_)
-        rest = last if self.last_only else estimator
-        rest = rest[self.skip :] if self.skip else rest
-        return False, float(rest.score(X) if y is None else rest.score(X, y))
+    def _judge(self, fitting: Fitting, X: Any, y: Any) -> Fitting:
+        last = last_step(fitting.estimator)
+        has_loss = hasattr(last, "loss_")
+        if has_loss:
+            merit = -float(last.loss_)
+        else:
+            rest = last if self.last_only else fitting.estimator
+            rest = rest[self.skip :] if self.skip else rest
+            with warnings.catch_warnings():
+                # R² of a single row is undefined, and does not count.
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+                merit = float(rest.score(X) if y is None else rest.score(X, y))
+        rows = 0 if math.isnan(merit) else n_rows(X)
+        return fitting._replace(
+            merit=fitting.merit + (merit * rows if rows else 0.0),
+            n_judged=fitting.n_judged + rows,
+            has_loss=has_loss,
+        )
 
 
 @dataclass(frozen=True)

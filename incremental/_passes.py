@@ -87,8 +87,9 @@ class Passes:
     ----------
     n_blocks : int
     run : callable
-        ``run(progress, watch) -> Fitting`` fits the next blocks of a pass and calls
-        ``watch(place, load)``, if it is not None, after each of them.
+        ``run(progress, watch) -> (Fitting, int)`` fits the next blocks of a pass, calls
+        ``watch(place, load)``, if it is not None, after each of them, and returns how
+        many of the pass were to be fitted then.
     max_iter : int
     shuffle : bool
         Whether each pass takes the blocks in a random order.
@@ -108,7 +109,7 @@ class Passes:
     """
 
     n_blocks: int
-    run: Callable[..., Fitting]
+    run: Callable[..., tuple[Fitting, int]]
     max_iter: int = 1
     shuffle: bool = False
     score: Callable[..., float] | None = None
@@ -191,11 +192,16 @@ class Passes:
             stop = self._any(one.end_block(progress, load) for one in self.observers)
             return stop
 
-        if self.observers:
-            progress.fitting = self.run(progress, watch)
-        else:
-            progress.fitting = self.run(progress, None)
-            progress.place = len(progress.order)
+        progress.fitting, reached = self.run(
+            progress, watch if self.observers else None
+        )
+        if self.observers and not stop and progress.place != reached:
+            raise RuntimeError(
+                "The active scheduler does not tell dask's callbacks of its tasks, as "
+                "`checkpoint` and `set_callbacks` need it. Use one of dask's own."
+            )
+        if not stop:
+            progress.place = reached
         return stop
 
     def _any(self, stops: Iterable[bool]) -> bool:
@@ -224,7 +230,8 @@ class Passes:
         fitting, before = progress.fitting, progress.before or Fitting(None)
         rows = fitting.n_rows - before.n_rows
         score = loss = None
-        merit = (fitting.merit - before.merit) / rows if rows else math.nan
+        judged = fitting.n_judged - before.n_judged
+        merit = (fitting.merit - before.merit) / judged if judged else math.nan
         if self.score is not None:
             score = self.score(fitting.estimator, progress.held_out)
         elif self.tol is not None and not fitting.has_loss:
@@ -251,7 +258,8 @@ class Passes:
     def _keep_best(self, progress: Progress, score: float) -> None:
         if progress.best is None or score > progress.best_score:
             progress.best = copy_estimator(progress.fitting.estimator)
-            progress.best_score = score
+            # Any number is better than one that is undefined.
+            progress.best_score = -math.inf if math.isnan(score) else score
 
     def _count_stale(self, progress: Progress, merit: float) -> None:
         if merit > progress.best_merit + (self.tol or 0.0):

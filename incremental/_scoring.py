@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import dask
@@ -142,39 +141,46 @@ def score_held_out(
     order : sequence of int
         Positions of the blocks.
     """
-    get = scheduler()
-
-    def gather(function: Callable[..., Any], name: str) -> Any:
-        parts = map_blocks(
-            blocks,
-            partial(_apply_to_block, blocks.names, function),
-            get=get,
-            name=name,
-            order=order,
-        )
-        return np.concatenate([part for part in parts if part is not None])
-
-    y = gather(itemgetter("y"), "target") if "y" in blocks.names else None
-    return float(scorer(_OnBlocks(estimator, gather), None, y))
+    on_blocks = _OnBlocks(estimator, blocks, order)
+    responses = [name for name in _RESPONSES if hasattr(estimator, name)]
+    gathered = on_blocks.gather(responses)
+    return float(scorer(on_blocks, None, gathered.get("y")))
 
 
-def _apply_to_block(
-    names: tuple[str, ...], function: Callable[..., Any], *pieces: Any
-) -> Any:
-    block = dict(zip(names, pieces, strict=True))
-    return np.asarray(function(block)) if n_rows(block["X"]) else None
-
-
-def _call(estimator: Any, method: str, block: Any) -> Any:
-    return getattr(estimator, method)(block["X"])
+# What scorers ask for, to gather it in the one read that y takes.
+_RESPONSES = ("predict", "predict_proba", "decision_function")
 
 
 class _OnBlocks:
     """An estimator whose methods return their output for blocks, whatever X is."""
 
-    def __init__(self, estimator: Any, gather: Callable[..., Any]) -> None:
+    def __init__(self, estimator: Any, blocks: Blocks, order: Sequence[int]) -> None:
         self._estimator = estimator
-        self._gather = gather
+        self._blocks = blocks
+        self._order = order
+        self._gathered: dict[str, Any] = {}
+
+    def gather(self, methods: list[str]) -> dict[str, Any]:
+        """Gather y and the output of methods."""
+        respond = partial(_respond, self._blocks.names, self._estimator, methods)
+        parts = map_blocks(
+            self._blocks, respond, get=scheduler(), name="score", order=self._order
+        )
+        parts = [part for part in parts if part is not None]
+        if not parts:
+            raise ValueError("X has no rows in any block; expected at least one.")
+        for name in parts[0]:
+            several = [part[name] for part in parts]
+            self._gathered[name] = (
+                [np.concatenate(outputs) for outputs in zip(*several, strict=True)]
+                if isinstance(several[0], list)
+                else np.concatenate(several)
+            )
+        return self._gathered
+
+    def score(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> float:
+        """Score the estimator as its own ``score`` does."""
+        return score_blocks(self._estimator, self._blocks, self._order)
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._estimator, name)
@@ -182,10 +188,22 @@ class _OnBlocks:
             return value
 
         @wraps(value)
-        def gather(X: Any) -> Any:
-            return self._gather(partial(_call, self._estimator, name), name)
+        def gathered(X: Any) -> Any:
+            if name not in self._gathered:
+                self.gather([name])
+            return self._gathered[name]
 
-        return gather
+        return gathered
+
+
+def _respond(
+    names: tuple[str, ...], estimator: Any, methods: list[str], *pieces: Any
+) -> Any:
+    block = dict(zip(names, pieces, strict=True))
+    if n_rows(block["X"]) == 0:
+        return None
+    found = {name: getattr(estimator, name)(block["X"]) for name in methods}
+    return {**found, "y": np.asarray(block["y"])} if "y" in block else found
 
 
 def gathered_methods(wrapper: Any) -> dict[str, Callable[..., Any]]:

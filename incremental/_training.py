@@ -23,6 +23,7 @@ from incremental._checkpoint import Checkpoints
 from incremental._compose import leading_steps, steps_before_last, transform
 from incremental._copy import copy_estimator
 from incremental._merge import merges
+from incremental._notes import noted
 from incremental._partial_fit import (
     Fitting,
     PartialFit,
@@ -74,8 +75,8 @@ class Training:
         """The number of blocks."""
         return 1 if self.blocks is None else len(self.blocks)
 
-    def run(self, progress: Progress, watch: Watch | None) -> Fitting:
-        """Fit the next blocks of a pass.
+    def run(self, progress: Progress, watch: Watch | None) -> tuple[Fitting, int]:
+        """Fit the next blocks of a pass, and say how many of it are fitted then.
 
         Parameters
         ----------
@@ -86,10 +87,10 @@ class Training:
         # The first steps of a pipeline have seen all data when the first pass is over.
         later = len(progress.history) > 0
         if self.blocks is None:
-            return self._run_in_memory(progress.fitting, watch, last_only=later)
-        stop = None
+            return self._run_in_memory(progress.fitting, watch, last_only=later), 1
+        stop = len(progress.order)
         if self.checkpoints is not None and not hands_back(self.get):
-            stop = progress.place + self.checkpoints.blocks_left(progress)
+            stop = min(stop, progress.place + self.checkpoints.blocks_left(progress))
         fit = PartialFit(
             self.blocks.names,
             self.params,
@@ -114,10 +115,10 @@ class Training:
             prepare_name=plan.prepare_name,
             watch=watch,
         )
-        if shares_memory(self.get):
-            return fitting
-        # What a worker sends may be read-only, and estimators crash on that.
-        return fitting._replace(estimator=copy_estimator(fitting.estimator))
+        if not shares_memory(self.get):
+            # What a worker sends may be read-only, and estimators crash on that.
+            fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
+        return fitting, stop
 
     def score(self, scoring: Any, estimator: Any, held_out: Sequence[int]) -> float:
         """Score an estimator on blocks that are held out.
@@ -131,12 +132,11 @@ class Training:
         held_out : sequence of int
             Positions of the blocks.
         """
-        blocks = self.blocks
-        if blocks is None:
-            raise TypeError("Data in memory has no blocks to hold out.")
-        if scoring is None:
-            return score_blocks(estimator, blocks, held_out)
-        return score_held_out(as_scorer(scoring), estimator, blocks, held_out)
+        blocks: Any = self.blocks
+        with noted("while scoring the blocks that early_stopping holds out"):
+            if scoring is None:
+                return score_blocks(estimator, blocks, held_out)
+            return score_held_out(as_scorer(scoring), estimator, blocks, held_out)
 
     def describe(self) -> dict[str, Any]:
         """Describe the data, as far as it is known without reading any."""

@@ -178,3 +178,20 @@ def test_merging_fits_have_tasks_too(data):
     model.fit(da.from_array(data[0], chunks=(20, 4)))
     assert callback.told.count("end block 2") == 2
     assert model.n_samples_seen_ == 120
+
+
+def test_blocks_that_are_not_fitted_do_not_end(scheduler, data):
+    X, y = data
+    bad = np.where((np.arange(60)[:, None] // 10) == 2, np.nan, X)
+    callback = Keeping()
+    model = make().set_callbacks(callback)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(as_dask(bad, (10,) * 6), as_dask(y, (10,) * 6))
+    ends = [name for name in callback.told if name.startswith("end block")]
+    assert ends == ["end block 0", "end block 1"]
+
+
+def test_a_block_that_stops_its_pass_is_the_last_to_begin(data):
+    callback = Keeping(lambda context: context.task_name == "block")
+    make().set_callbacks(callback).fit(*lazy(data))
+    assert "begin block 1" not in callback.told

@@ -30,6 +30,9 @@ X, y = np.ones((4, 2)), np.array([0, 1, 0, 1])
         ("validation_data", 3),
         ("validation_data", (X,)),
         ("batch_size", 0),
+        ("checkpoint", 3),
+        ("checkpoint", ""),
+        ("checkpoint", b"folder"),
     ],
 )
 def test_a_parameter_out_of_its_range_is_named(name, value, no_compute):

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import dask
 import dask.array as da
@@ -14,12 +16,13 @@ import fsspec
 import joblib
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from incremental import Incremental
 from tests.contracts import (
@@ -403,3 +406,144 @@ def test_statistics_of_the_data_are_told_from_others(data, tmp_path):
     interrupted(make(tmp_path), 9, X, y)
     with pytest.raises(ValueError, match="the first block that was fitted"):
         make(tmp_path).fit(da.stack([X[:, 0]] * 4, axis=1), y)
+
+
+def test_fits_in_several_threads_do_not_disturb_each_other(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    expected = make(None, checkpoint_every=1).fit(*lazy)
+
+    def fit(number):
+        folder = tmp_path / str(number)
+        return make(folder, checkpoint_every=1).fit(*lazy)
+
+    with ThreadPoolExecutor(4) as pool:
+        for model in pool.map(fit, range(12)):
+            assert_same_state(model.estimator_, expected.estimator_)
+            assert model.history_[0]["rows"] == 60
+
+
+def test_a_scheduler_that_tells_nothing_is_refused(data, tmp_path):
+    def get(graph, keys, **options):
+        return dask.get(graph, keys)
+
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    with (
+        dask.config.set(scheduler=get),
+        pytest.raises(RuntimeError, match="does not tell"),
+    ):
+        make(tmp_path, classes=[0, 1]).fit(*lazy)
+    with dask.config.set(scheduler=get):
+        model = make(None).fit(*lazy)
+    assert_same_state(model.estimator_, make(None).fit(*lazy).estimator_)
+
+
+def test_other_validation_data_is_refused(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path, early_stopping=True), 8, *lazy)
+    model = make(tmp_path, early_stopping=True, validation_data=data)
+    with pytest.raises(ValueError, match="the parameter validation_data was None"):
+        model.fit(*lazy)
+
+
+def test_files_of_others_are_left_alone(data, tmp_path):
+    others = [tmp_path / "model.checkpoint", tmp_path / "zz.checkpoint"]
+    for path in others:
+        path.write_text("mine")
+    (tmp_path / "999999999999.checkpoint").mkdir()
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    expected = make(None).fit(*lazy)
+    interrupted(make(tmp_path), 9, *lazy)
+    assert (tmp_path / "000000000008.checkpoint").exists()
+    assert_same_state(make(tmp_path).fit(*lazy).estimator_, expected.estimator_)
+    assert [path.read_text() for path in others] == ["mine", "mine"]
+
+
+def test_new_checkpoints_are_kept_where_older_ones_are_torn(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path), 9, *lazy)
+    for path in files(tmp_path):
+        tear(path, "cut")
+    with pytest.warns(RuntimeWarning, match="is left out"):
+        interrupted(make(tmp_path), 5, *lazy)
+    names = [path.name for path in files(tmp_path)]
+    assert names == ["000000000002.checkpoint", "000000000004.checkpoint"]
+
+
+class ObjectStore(MemoryFileSystem):
+    """Has no directories, as the stores of clouds."""
+
+    protocol = "objects"
+    store: ClassVar = {}
+    pseudo_dirs: ClassVar = [""]
+
+    def makedirs(self, path, exist_ok=False):
+        pass
+
+    def ls(self, path, detail=True, **options):
+        path = self._strip_protocol(path)
+        found = [
+            {"name": name, "type": "file", "size": 1}
+            for name in self.store
+            if name.startswith(f"{path}/")
+        ]
+        if not found:
+            raise FileNotFoundError(path)
+        return found if detail else [one["name"] for one in found]
+
+
+def test_a_store_without_directories_is_one_too(data):
+    fsspec.register_implementation("objects", ObjectStore, clobber=True)
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    expected = make(None).fit(*lazy)
+    interrupted(make("objects://bucket/new"), 9, *lazy)
+    assert len(ObjectStore.store) == 2
+    again = make("objects://bucket/new").fit(*lazy)
+    assert_same_state(again.estimator_, expected.estimator_)
+    assert not ObjectStore.store
+
+
+def test_what_a_pipeline_has_learned_before_does_not_count(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    pipe = make_pipeline(StandardScaler(), SGD)
+    expected = make(None, pipe).fit(*lazy)
+    model = make(tmp_path)
+    interrupted(model.set_params(estimator=pipe), 9, *lazy)
+    pipe[0].fit(data[0])
+    again = make(tmp_path).set_params(estimator=pipe).fit(*lazy)
+    assert_same_state(again.estimator_, expected.estimator_)
+    other = make_pipeline(MinMaxScaler(), SGD)
+    interrupted(make(tmp_path).set_params(estimator=pipe), 9, *lazy)
+    with pytest.raises(ValueError, match="StandardScaler"):
+        make(tmp_path).set_params(estimator=other).fit(*lazy)
+
+
+def test_callbacks_of_a_fit_that_goes_on_hear_its_numbers(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path), 9, *lazy)
+    told = []
+
+    class Telling(Breaking):
+        def on_fit_task_end(self, estimator, context):
+            told.append((context.task_name, context.task_id))
+
+    make(tmp_path).set_callbacks(Telling(0)).fit(*lazy)
+    blocks = [("block", number) for number in range(2, 6)]
+    assert told == [*blocks, ("pass", 1), ("fit", 0)]
+
+
+def test_a_file_in_place_of_the_directory_is_refused(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        make(tmp_path / "file").fit(*data)
+
+
+def test_another_format_is_refused_and_kept(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path), 9, *lazy)
+    newest = files(tmp_path)[-1]
+    newest.write_bytes(
+        newest.read_bytes().replace(b"checkpoint 1\n", b"checkpoint 2\n")
+    )
+    with pytest.raises(NotImplementedError, match="has the format"):
+        make(tmp_path).fit(*lazy)
+    assert newest.exists()

@@ -342,3 +342,72 @@ def test_clusters_stop_by_their_own_score(data):
     means = MiniBatchKMeans(2, random_state=0, n_init=1)
     model = Incremental(means, tol=1e9, n_iter_no_change=1, max_iter=9)
     assert model.fit(as_dask(data[0], (30, 30))).n_iter_ == 2
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "roc_auc", "neg_log_loss"])
+def test_held_out_blocks_are_read_once_for_each_score(scoring):
+    source = Source(8)
+    y = da.arange(80, chunks=10) % 2
+    model = Incremental(
+        SGDClassifier(loss="log_loss"),
+        classes=[0, 1],
+        max_iter=3,
+        early_stopping=True,
+        scoring=scoring,
+    )
+    model.fit(source.array, y)
+    assert set(source.reads.values()) == {3}
+
+
+def test_a_scorer_may_call_the_estimators_own_score(data):
+    X, y = data
+    options = {"early_stopping": True, "random_state": 0, "max_iter": 3}
+    given = as_dask(X, (10,) * 6), as_dask(y, (10,) * 6)
+
+    def score(estimator, X, y):
+        return estimator.score(X, y)
+
+    model = Incremental(SGD, scoring=score, **options).fit(*given)
+    expected = Incremental(SGD, **options).fit(*given)
+    scores = [record["score"] for record in model.history_]
+    assert scores == [record["score"] for record in expected.history_]
+
+
+def test_a_score_that_is_undefined_is_never_the_best(data):
+    X, y = data
+    scores = iter([np.nan, 0.5, 0.9, np.nan])
+    model = Incremental(
+        SGD,
+        classes=[0, 1],
+        shuffle_blocks=False,
+        max_iter=4,
+        early_stopping=True,
+        validation_data=(X, y),
+        scoring=lambda *given: next(scores),
+    )
+    model.fit(as_dask(X, (30, 30)), as_dask(y, (30, 30)))
+    params = {"classes": [0, 1]}
+    expected = loop_of_passes(SGD, X, y, params, (30, 30), [[0, 1]] * 3)
+    assert_same_state(model.estimator_, expected)
+
+
+def test_blocks_of_undefined_score_do_not_count_for_tol():
+    X = np.random.default_rng(0).normal(size=(51, 2))
+    y = X[:, 0]
+    chunks = (10,) * 5 + (1,)
+    model = Incremental(SGDRegressor(), tol=0.0, max_iter=3)
+    model.fit(as_dask(X, chunks), as_dask(y, chunks))
+    assert np.isfinite([record["score"] for record in model.history_]).all()
+
+
+def test_held_out_blocks_without_rows_are_named():
+    X, y = np.ones((4, 2)), np.array([0, 1, 0, 1])
+    lazy = as_dask(X, (4, 0))
+    model = Incremental(SGD, classes=[0, 1], early_stopping=True, random_state=1)
+    for seed in range(9):
+        model.set_params(random_state=seed)
+        if np.random.RandomState(seed).permutation(2)[0] == 1:
+            break
+    with pytest.raises(ValueError, match="no rows") as caught:
+        model.fit(lazy, as_dask(y, (4, 0)))
+    assert any("early_stopping holds out" in note for note in caught.value.__notes__)
