@@ -114,6 +114,8 @@ class Checkpoints:
         ------
         ValueError
             If it belongs to another fit; the message says what differs.
+        RuntimeError
+            If another version wrote it, in a format that this one cannot read.
         """
         for path in reversed(self._numbers()):
             try:
@@ -263,7 +265,7 @@ def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
     """
     magic, check, rest = (*data.split(b"\n", 2), b"", b"")[:3]
     if magic.startswith(MAGIC[:-2]) and magic + b"\n" != MAGIC:
-        raise NotImplementedError(
+        raise RuntimeError(
             f"A checkpoint has the format {magic.decode()!r}, but this version reads "
             f"{MAGIC.decode().strip()!r}. Go on with the version that wrote it, or "
             "remove it to begin anew."

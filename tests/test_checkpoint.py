@@ -544,6 +544,6 @@ def test_another_format_is_refused_and_kept(data, tmp_path):
     newest.write_bytes(
         newest.read_bytes().replace(b"checkpoint 1\n", b"checkpoint 2\n")
     )
-    with pytest.raises(NotImplementedError, match="has the format"):
+    with pytest.raises(RuntimeError, match="has the format"):
         make(tmp_path).fit(*lazy)
     assert newest.exists()
