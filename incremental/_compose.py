@@ -7,6 +7,7 @@ the block, then transforms it; a step that needs no fit, or is frozen, only tran
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -283,10 +284,10 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
 
 
 def _is_columns(estimator: Any) -> bool:
-    # Imported only where used, because it costs more than the rest of the package.
-    from sklearn.compose import ColumnTransformer
-
-    return isinstance(estimator, ColumnTransformer)
+    # Not imported, because that costs more than the rest of the package: nothing can
+    # be of a type that is not loaded.
+    compose = sys.modules.get("sklearn.compose")
+    return compose is not None and isinstance(estimator, compose.ColumnTransformer)
 
 
 def _is_composite(estimator: Any) -> bool:

@@ -37,7 +37,7 @@ def as_list(estimator: Any, X: Any) -> Any:
     """Return a series of documents as a list, if a vectoriser is to take it.
 
     Vectorisers take one document after the other, and a series that stores its text as
-    Arrow does makes each of them anew: that is a third of the time.
+    Arrow does makes each of them anew: that is nearly a third of the time.
 
     Parameters
     ----------

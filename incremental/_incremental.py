@@ -22,10 +22,10 @@ from incremental._classes import as_classes, find_classes
 from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
 from incremental._documents import as_documents
+from incremental._known import is_scaler
 from incremental._partial_fit import Fitting
 from incremental._passes import Passes, Progress
 from incremental._post_fit import ParallelPostFit, check_target
-from incremental._scalers import is_scaler
 from incremental._training import Training, cut
 
 # Parameters that the fitted estimator does not depend on.

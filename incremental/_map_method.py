@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import dask
@@ -19,8 +20,10 @@ from incremental._blocks import (
 )
 from incremental._copy import writes_to_input
 from incremental._documents import as_list
+from incremental._known import scales_each_value
 from incremental._made_up import example_output
 from incremental._notes import noted
+from incremental._origin import remember
 
 
 def map_method(
@@ -64,7 +67,13 @@ def map_method(
         traverse=False,
     )
     if not several:
-        return _map(_apply, method, X, empty[0], model, method, params, empty[0])
+        mapped = _map(_apply, method, X, empty[0], model, method, params, empty[0])
+        if is_array(X) and method == "transform" and scales_each_value(estimator):
+            call = partial(
+                _call, estimator=estimator, method=method, params=params, empty=empty[0]
+            )
+            remember(mapped, X, call)
+        return mapped
     anything = np.empty(0, dtype=object)
     outputs = _map(_apply, method, X, anything, model, method, params, empty)
     return [_map(_pick, method, outputs, one, n) for n, one in enumerate(empty)]
@@ -148,12 +157,16 @@ def _apply(
         return empty
     position = block_id[0] if partition_info is None else partition_info["number"]
     with noted(f"in {method} of block {position}"):
-        block = block.copy() if writes_to_input(estimator) else block
-        output = getattr(estimator, method)(as_list(estimator, block), **params)
-        if hasattr(empty, "iloc") and not hasattr(output, "iloc"):
-            return _as_pandas(output, empty, block.index)
-        is_plain = isinstance(empty, np.ndarray) and isinstance(output, np.ndarray)
-        return output.astype(empty.dtype, copy=False) if is_plain else output
+        return _call(block, estimator, method, params, empty)
+
+
+def _call(block: Any, estimator: Any, method: str, params: Any, empty: Any) -> Any:
+    block = block.copy() if writes_to_input(estimator) else block
+    output = getattr(estimator, method)(as_list(estimator, block), **params)
+    if hasattr(empty, "iloc") and not hasattr(output, "iloc"):
+        return _as_pandas(output, empty, block.index)
+    is_plain = isinstance(empty, np.ndarray) and isinstance(output, np.ndarray)
+    return output.astype(empty.dtype, copy=False) if is_plain else output
 
 
 def _pick(outputs: Any, which: int) -> Any:

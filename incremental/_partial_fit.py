@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -25,9 +25,10 @@ from incremental._compose import (
     transform,
 )
 from incremental._copy import aligned, copy_estimator, writes_to_input
+from incremental._known import cached_rows, rows_in_cache
 from incremental._merge import merge, merges
 from incremental._notes import noted
-from incremental._scalers import cached_rows
+from incremental._origin import Deferred, defer, whole
 
 _HEAD_ROWS = 1_000
 
@@ -87,6 +88,8 @@ class PartialFit:
     in_place : bool
         Whether the estimator may be fitted itself, as where all steps run once and in
         one process. Otherwise a step may run twice, and what it gets has travelled.
+    deferred : tuple of callable
+        What X is still to go through, in parts that fit in the processor's cache.
     """
 
     names: tuple[str, ...]
@@ -97,6 +100,7 @@ class PartialFit:
     judged: bool = False
     keeps_head: bool = False
     in_place: bool = True
+    deferred: tuple[Callable[..., Any], ...] = ()
 
     def __call__(self, fitting: Fitting, *pieces: Any) -> Fitting:
         """Return the fitting after one more block.
@@ -109,30 +113,31 @@ class PartialFit:
         rows = check_rows(self.names, pieces)
         if rows == 0:
             return fitting
-        if self.keeps_head and fitting.head is None:
-            fitting = fitting._replace(head=hash_head(*pieces))
         if not self.in_place:
             fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
             pieces = tuple(map(aligned, pieces))
         with noted(f"in a block of {rows} rows"):
             block = dict(zip(self.names, pieces, strict=True))
+            block["X"] = defer(block["X"], self.deferred)
+            if self.keeps_head and fitting.head is None:
+                fitting = fitting._replace(head=hash_head(*block.values()))
             return self.fit_block(fitting, block)
 
     def fit_block(self, fitting: Fitting, block: dict[str, Any]) -> Fitting:
         """Fit the estimator itself on a block, as it comes."""
         if self.params.get("classes") is not None:
             check_classes(block["y"], self.params["classes"])
-        dtype = fitting.dtype or _float_dtype(block["X"])
-        X = _conform(block["X"], dtype)
-        own = X.copy() if writes_to_input(fitting.estimator) else X
-        for batch in _batches({**block, "X": own}, self.batch_size):
-            row_wise = dissoc(batch, "X", "y")
-            params = {**self.params, **row_wise}
-            self._learn(fitting.estimator, batch["X"], batch.get("y"), params)
-        rows = n_rows(X)
+        dtype, writes = fitting.dtype, writes_to_input(fitting.estimator)
+        for batch in _batches(block, self.batch_size):
+            dtype = dtype or _float_dtype(batch["X"])
+            X = _conform(batch["X"], dtype)
+            params = {**self.params, **dissoc(batch, "X", "y")}
+            own = X.copy() if writes else X
+            self._learn(fitting.estimator, own, batch.get("y"), params)
         if self.judged:
+            X = _conform(whole(block["X"]), dtype)
             fitting = self._judge(fitting, X, block.get("y"))
-        return fitting._replace(dtype=dtype, n_rows=fitting.n_rows + rows)
+        return fitting._replace(dtype=dtype, n_rows=fitting.n_rows + n_rows(block["X"]))
 
     def _learn(self, estimator: Any, X: Any, y: Any, params: Any) -> None:
         if self.last_only:
@@ -179,6 +184,29 @@ class TransformFirst:
         block = dict(zip(self.names, pieces, strict=True))
         if check_rows(self.names, pieces):
             block["X"] = transform(self.steps, block["X"])
+        return tuple(block.values())
+
+
+@dataclass(frozen=True)
+class MapInParts:
+    """Put X through functions in parts that fit in the cache, and in C order.
+
+    Parameters
+    ----------
+    names : tuple of str
+        What the pieces of a block are.
+    functions : tuple of callable
+    """
+
+    names: tuple[str, ...]
+    functions: tuple[Callable[..., Any], ...]
+
+    def __call__(self, *pieces: Any) -> tuple[Any, ...]:
+        """Return the pieces with X mapped; an empty X is left as it is."""
+        block = dict(zip(self.names, pieces, strict=True))
+        if check_rows(self.names, pieces):
+            X = defer(block["X"], self.functions)
+            block["X"] = X.in_c_order() if isinstance(X, Deferred) else X
         return tuple(block.values())
 
 
@@ -230,7 +258,13 @@ def hash_head(*pieces: Any) -> str | None:
     """Hash the first rows of a block; None if it has none."""
     if n_rows(pieces[0]) == 0:
         return None
-    return str(tokenize(*(take_rows(piece, slice(0, _HEAD_ROWS)) for piece in pieces)))
+    heads = (take_rows(piece, slice(0, _HEAD_ROWS)) for piece in pieces)
+    # In one order, since a hash depends on how an array lies in memory.
+    return str(tokenize(*map(_in_c_order, heads)))
+
+
+def _in_c_order(piece: Any) -> Any:
+    return np.ascontiguousarray(piece) if isinstance(piece, np.ndarray) else piece
 
 
 class Steps(NamedTuple):
@@ -264,6 +298,11 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
         alone = FitAlone(fresh, fit)
         return Steps(merge_fittings, start, "merge", alone, "partial_fit")
     start = fitted or Fitting(fresh)
+    if fit.deferred and fit.batch_size is None:
+        in_parts = MapInParts(fit.names, fit.deferred)
+        return Steps(
+            replace(fit, deferred=()), start, "partial_fit", in_parts, "transform"
+        )
     if fit.last_only:
         leading, rest = steps_before_last(start.estimator), fit
     else:
@@ -279,6 +318,14 @@ def _batches(block: Mapping[str, Any], size: int | None) -> Iterator[Mapping[str
     if size is None:
         yield block
         return
+    parts: Iterable[Mapping[str, Any]] = [block]
+    if isinstance(block["X"], Deferred):
+        parts = _cut(block, max(rows_in_cache(block["X"]) // size, 1) * size)
+    for part in parts:
+        yield from _cut(part, size)
+
+
+def _cut(block: Mapping[str, Any], size: int) -> Iterator[Mapping[str, Any]]:
     for start in range(0, n_rows(block["X"]), size):
         batch = slice(start, start + size)
         yield {name: take_rows(piece, batch) for name, piece in block.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from incremental._chain import (
     fold,
     hands_back,
     map_blocks,
+    n_threads,
     resolve_prefetch,
     settle,
     shares_memory,
@@ -22,8 +23,10 @@ from incremental._chain import (
 from incremental._checkpoint import Checkpoints
 from incremental._compose import leading_steps, steps_before_last, transform
 from incremental._copy import copy_estimator
+from incremental._known import learns_row_by_row
 from incremental._merge import merges
 from incremental._notes import noted
+from incremental._origin import trace
 from incremental._partial_fit import (
     Fitting,
     PartialFit,
@@ -69,6 +72,9 @@ class Training:
     prefetch: Any
     get: Callable[..., Any]
     checkpoints: Checkpoints | None = None
+    _deferred: tuple[Blocks, tuple[Callable[..., Any], ...]] | None = field(
+        default=None, init=False
+    )
 
     @property
     def n_blocks(self) -> int:
@@ -91,20 +97,21 @@ class Training:
         stop = len(progress.order)
         if self.checkpoints is not None and not hands_back(self.get):
             stop = min(stop, progress.place + self.checkpoints.blocks_left(progress))
+        blocks, deferred = self._to_fit()
         fit = PartialFit(
-            self.blocks.names,
+            blocks.names,
             self.params,
             self.batch_size,
             last_only=later,
             judged=self.judged,
             keeps_head=self.checkpoints is not None,
             in_place=shares_memory(self.get),
+            deferred=deferred,
         )
         fitted = None if progress.fitting.estimator is None else progress.fitting
         plan = plan_steps(self.fresh, fitted, fit)
-        self.blocks = settle(self.blocks)
         fitting: Fitting = fold(
-            self.blocks,
+            blocks,
             plan.step,
             plan.start,
             order=progress.order[progress.place : stop],
@@ -132,7 +139,7 @@ class Training:
         held_out : sequence of int
             Positions of the blocks.
         """
-        blocks: Any = self.blocks
+        blocks = self._settled()
         with noted("while scoring the blocks that early_stopping holds out"):
             if scoring is None:
                 return score_blocks(estimator, blocks, held_out)
@@ -158,12 +165,12 @@ class Training:
         """
         if self.blocks is None or progress.fitting.head is None:
             return True
-        self.blocks = settle(self.blocks)
+        blocks = self._settled()
         leading = [] if merges(self.fresh) else leading_steps(self.fresh)
         for at in progress.first_order:
             (head,) = map_blocks(
-                self.blocks,
-                partial(_hash_head, TransformFirst(self.blocks.names, leading)),
+                blocks,
+                partial(_hash_head, TransformFirst(blocks.names, leading)),
                 get=self.get,
                 name="recognise",
                 order=[at],
@@ -171,6 +178,33 @@ class Training:
             if head is not None:
                 return bool(head == progress.fitting.head)
         return False
+
+    def _settled(self) -> Blocks:
+        """Settle the blocks, once for all that reads them."""
+        blocks: Any = self.blocks
+        self.blocks = settle(blocks)
+        return self.blocks
+
+    def _to_fit(self) -> tuple[Blocks, tuple[Callable[..., Any], ...]]:
+        """Return the blocks to fit, and what X of each is still to go through."""
+        if self._deferred is None:
+            X, functions = trace(self.rows["X"])
+            if not (functions and self._maps_in_parts()):
+                return self._settled(), ()
+            self._deferred = settle(align({**self.rows, "X": X})), functions
+        return self._deferred
+
+    def _maps_in_parts(self) -> bool:
+        """Tell whether what X was mapped with is better done in parts of a block.
+
+        Batches are mapped by the task that fits them. That pays where only one thread
+        is left for the reads; more of them have a block mapped before its turn.
+        """
+        if merges(self.fresh) or not learns_row_by_row(self.fresh):
+            return False
+        if self.batch_size is None:
+            return not self.judged
+        return shares_memory(self.get) and n_threads(self.get) <= 2
 
     def _run_in_memory(
         self, fitting: Fitting, watch: Watch | None, *, last_only: bool

@@ -1,4 +1,4 @@
-"""Scalers on blocks larger than the processor's cache."""
+"""What is taken for granted of scikit-learn's estimators."""
 
 import dask.array as da
 import numpy as np
@@ -6,12 +6,25 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
-from sklearn.linear_model import SGDClassifier
+from sklearn.linear_model import (
+    Perceptron,
+    SGDClassifier,
+    SGDOneClassSVM,
+    SGDRegressor,
+)
 from sklearn.naive_bayes import MultinomialNB
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, StandardScaler
+from sklearn.svm import SVC
 
 from incremental import Incremental
-from incremental._scalers import CACHED_VALUES, cached_rows, is_scaler
+from incremental._known import (
+    CACHED_VALUES,
+    cached_rows,
+    is_scaler,
+    learns_row_by_row,
+    scales_each_value,
+)
 from tests.contracts import assert_close
 
 
@@ -23,6 +36,30 @@ class Recounting(StandardScaler):
 
 class Renamed(StandardScaler):
     pass
+
+
+class OwnSGD(SGDClassifier):
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+class Retransforming(StandardScaler):
+    def transform(self, X, copy=None):
+        return super().transform(X, copy=copy)
+
+
+def test_models_that_learn_row_by_row_are_those_of_scikit_learn():
+    for model in (SGDClassifier(), SGDRegressor(), SGDOneClassSVM(), Perceptron()):
+        assert learns_row_by_row(model)
+    for other in (OwnSGD(), MLPClassifier(), StandardScaler(), SVC()):
+        assert not learns_row_by_row(other)
+
+
+def test_scalers_that_scale_each_value_are_those_of_scikit_learn():
+    for scaler in (StandardScaler(), MinMaxScaler(), MaxAbsScaler(), Recounting()):
+        assert scales_each_value(scaler)
+    for other in (Retransforming(), Normalizer(), SGDClassifier()):
+        assert not scales_each_value(other)
 
 
 def test_scalers_are_those_that_learn_as_scikit_learns():
@@ -42,7 +79,7 @@ def test_dense_tables_are_cut_for_scalers_alone(kind):
 
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), MaxAbsScaler()])
 def test_a_block_larger_than_the_cache_gives_the_same_fit(scaler, monkeypatch):
-    monkeypatch.setattr("incremental._scalers.CACHED_VALUES", 40)
+    monkeypatch.setattr("incremental._known.CACHED_VALUES", 40)
     X = np.random.default_rng(0).normal(3, 2, size=(100, 4))
     X[::7, 1] = np.nan
     received = Incremental(scaler).fit(da.from_array(X, chunks=(50, 4))).estimator_
