@@ -125,9 +125,12 @@ def n_rows(piece: Any) -> int:
 
 def take_rows(piece: Any, rows: slice) -> Any:
     """Cut rows out of an in-memory array, sparse matrix, frame or list."""
-    if hasattr(piece, "iloc"):
-        return piece.iloc[rows]
-    return (piece.tocsr() if hasattr(piece, "tocsr") else piece)[rows]
+    return piece.iloc[rows] if hasattr(piece, "iloc") else by_rows(piece)[rows]
+
+
+def by_rows(piece: Any) -> Any:
+    """Return data whose rows can be taken: sparse matrices in CSR form."""
+    return piece.tocsr() if hasattr(piece, "tocsr") else piece
 
 
 def check_rows(names: Iterable[str], pieces: Iterable[Any]) -> int:

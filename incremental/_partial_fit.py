@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from toolz import dissoc
 
-from incremental._blocks import check_rows, n_rows, take_rows
+from incremental._blocks import by_rows, check_rows, n_rows, take_rows
 from incremental._classes import check_classes
 from incremental._compose import (
     last_step,
@@ -326,9 +326,11 @@ def _batches(block: Mapping[str, Any], size: int | None) -> Iterator[Mapping[str
 
 
 def _cut(block: Mapping[str, Any], size: int) -> Iterator[Mapping[str, Any]]:
+    # Once, and not for each batch.
+    pieces = {name: by_rows(piece) for name, piece in block.items()}
     for start in range(0, n_rows(block["X"]), size):
         batch = slice(start, start + size)
-        yield {name: take_rows(piece, batch) for name, piece in block.items()}
+        yield {name: take_rows(piece, batch) for name, piece in pieces.items()}
 
 
 def _float_dtype(X: Any) -> Any:

@@ -34,6 +34,18 @@ def test_batches_cut_all_pieces(kind):
     assert [list(call[1]) for call in calls] == [[0, 1, 2, 3], [4, 5]]
 
 
+def test_a_sparse_block_is_converted_once(monkeypatch):
+    conversions = []
+    monkeypatch.setattr(
+        sp.csc_matrix,
+        "tocsr",
+        lambda self: conversions.append(1) or sp.coo_matrix.tocsr(self.tocoo()),
+    )
+    calls = record({"X": sp.csc_matrix(X)}, batch_size=2).estimator.calls_
+    assert len(conversions) == 1
+    np.testing.assert_array_equal(np.vstack([call[0].toarray() for call in calls]), X)
+
+
 def test_an_empty_block_is_skipped():
     fitting = Fitting(Recorder())
     assert PartialFit(("X", "y"))(fitting, X[:0], y[:0]) is fitting
