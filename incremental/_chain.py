@@ -300,12 +300,14 @@ class _Stage:
         self._graph = graph
         self._name = f"{name}-{uuid4().hex}"
         self._call = call
-        graph[self._name] = DataNode(self._name, function)
+        # Not of the same name, by which distributed learns how long a call takes.
+        self._function = f"function-{self._name}"
+        graph[self._function] = DataNode(self._function, function)
 
     def add(self, place: int, where: str, inputs: list[Key]) -> Key:
         """Add the call for the block at a place, and return its key."""
         key = self._name, place
-        refs = map(TaskRef, [self._name, *inputs])
+        refs = map(TaskRef, [self._function, *inputs])
         self._graph[key] = Task(key, self._call, where, *refs)
         return key
 

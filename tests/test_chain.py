@@ -11,6 +11,8 @@ import dask.array as da
 import numpy as np
 import pytest
 from dask.delayed import delayed
+from dask.local import get_sync
+from dask.utils import key_split
 
 from incremental._blocks import align
 from incremental._chain import (
@@ -318,3 +320,20 @@ def test_the_threads_of_executors_and_pools_are_counted():
         assert n_threads(scheduler()) == 5
     with ThreadPool(4) as pool, dask.config.set(pool=pool):
         assert n_threads(scheduler()) == 4
+
+
+def test_calls_are_not_named_like_what_holds_their_function():
+    graphs = []
+
+    def get(graph, keys, **kwargs):
+        graphs.append(graph)
+        return get_sync(graph, keys, **kwargs)
+
+    blocks = align({"X": Source(3).array})
+    options = {"order": range(3), "prefetch": 1, "get": get, "name": "collect"}
+    fold(blocks, collect, [], prepare=np.asarray, **options)
+    names = {True: set(), False: set()}
+    for key in graphs[-1]:
+        names[isinstance(key, tuple)].add(key_split(key))
+    assert {"collect", "prepare"} < names[True]
+    assert not names[True] & names[False]
