@@ -467,6 +467,11 @@ def settle(blocks: Blocks) -> Blocks:
     return replace(blocks, graph=graph, settled=True)
 
 
+def has_statistics(blocks: Blocks) -> bool:
+    """Tell whether `settle` has to compute anything."""
+    return not blocks.settled and bool(_statistics(blocks))
+
+
 def _settle(graph: Graph, keys: list[Key]) -> Graph:
     """Compute tasks in one parallel reduction and put in what they yield."""
     source = Blocks(graph, [Source(("statistic",), keys)], None)

@@ -286,8 +286,8 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
 def _is_columns(estimator: Any) -> bool:
     # Not imported, because that costs more than the rest of the package: nothing can
     # be of a type that is not loaded.
-    compose = sys.modules.get("sklearn.compose")
-    return compose is not None and isinstance(estimator, compose.ColumnTransformer)
+    kind = getattr(sys.modules.get("sklearn.compose"), "ColumnTransformer", None)
+    return kind is not None and isinstance(estimator, kind)
 
 
 def _is_composite(estimator: Any) -> bool:

@@ -54,7 +54,7 @@ def writes_to_input(estimator: Any) -> bool:
     Blocks may be part of a persisted collection or of the caller's array.
     """
     return any(
-        value is False and name.rpartition("__")[2] in ("copy", "copy_X", "copy_x")
+        name.rpartition("__")[2] in ("copy", "copy_X", "copy_x") and not value
         for name, value in estimator.get_params().items()
     )
 

@@ -33,8 +33,9 @@ def scales_each_value(estimator: Any) -> bool:
 def learns_row_by_row(estimator: Any) -> bool:
     """Tell whether an estimator learns as scikit-learn's SGD models do.
 
-    They take one row after the other from a copy in C order: that X lies in memory in
-    another way makes no difference, not by a bit.
+    `sklearn.linear_model.Perceptron` is one of them. They take one row after the other
+    from a copy in C order: that X lies in memory in another way makes no difference,
+    not by a bit.
     """
     return _inherits(estimator, "partial_fit", "sklearn.linear_model", _SGD)
 
@@ -42,11 +43,11 @@ def learns_row_by_row(estimator: Any) -> bool:
 def _inherits(estimator: Any, method: str, module: str, names: list[str]) -> bool:
     # Not imported, because that costs more than the rest of the package: nothing can
     # be of a type that is not loaded.
-    loaded = sys.modules.get(module)
+    bases = [getattr(sys.modules.get(module), name, None) for name in names]
     own = getattr(type(estimator), method, None)
-    return loaded is not None and any(
-        own is getattr(getattr(loaded, name), method) for name in names
-    )
+    if own is None or method in vars(estimator):
+        return False
+    return any(own is getattr(base, method, None) for base in bases)
 
 
 def rows_in_cache(X: Any) -> int:

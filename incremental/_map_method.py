@@ -68,9 +68,11 @@ def map_method(
     )
     if not several:
         mapped = _map(_apply, method, X, empty[0], model, method, params, empty[0])
-        if is_array(X) and method == "transform" and scales_each_value(estimator):
+        # A parameter may let it write to what it is given.
+        plain = method == "transform" and is_array(X) and not params
+        if plain and scales_each_value(estimator):
             call = partial(
-                _call, estimator=estimator, method=method, params=params, empty=empty[0]
+                _call, estimator=estimator, method=method, params={}, empty=empty[0]
             )
             remember(mapped, X, call)
         return mapped

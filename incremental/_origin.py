@@ -51,7 +51,8 @@ def trace(X: Any) -> tuple[Any, tuple[Function, ...]]:
     Parameters
     ----------
     X : collection
-        Itself is returned if nothing is noted of it, or it was changed since.
+        Itself is returned if nothing is noted of it, if it was changed since, or if
+        the lengths of its chunks became known since.
     """
     origin = vars(X).get(_ATTRIBUTE) if is_array(X) else None
     # An array that was assigned to has another name, and other chunks may be known.
@@ -83,9 +84,14 @@ class Deferred:
         return pipe(self.rows[rows], *self.functions)
 
     def in_c_order(self) -> Any:
-        """Return all rows, one after the other in memory, mapped part by part."""
+        """Return all rows, one after the other in memory, mapped part by part.
+
+        What the functions yield as pandas is returned as it is.
+        """
         size = rows_in_cache(self.rows)
         first = self[:size]
+        if not isinstance(first, np.ndarray):
+            return self[:]
         output = np.empty((len(self.rows), *first.shape[1:]), first.dtype)
         output[:size] = first
         for start in range(size, len(output), size):
@@ -98,7 +104,7 @@ def defer(X: Any, functions: Sequence[Function]) -> Any:
 
     Rows of others cannot be taken without a copy, and they are done at once.
     """
-    if functions and isinstance(X, np.ndarray):
+    if functions and type(X) is np.ndarray:
         return Deferred(X, functions)
     return pipe(X, *functions)
 

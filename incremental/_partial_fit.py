@@ -264,7 +264,7 @@ def hash_head(*pieces: Any) -> str | None:
 
 
 def _in_c_order(piece: Any) -> Any:
-    return np.ascontiguousarray(piece) if isinstance(piece, np.ndarray) else piece
+    return np.ascontiguousarray(piece) if type(piece) is np.ndarray else piece
 
 
 class Steps(NamedTuple):
@@ -298,6 +298,7 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
         alone = FitAlone(fresh, fit)
         return Steps(merge_fittings, start, "merge", alone, "partial_fit")
     start = fitted or Fitting(fresh)
+    # What learns row by row neither merges nor is a pipeline.
     if fit.deferred and fit.batch_size is None:
         in_parts = MapInParts(fit.names, fit.deferred)
         return Steps(
@@ -316,7 +317,7 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
 
 def _batches(block: Mapping[str, Any], size: int | None) -> Iterator[Mapping[str, Any]]:
     if size is None:
-        yield block
+        yield {**block, "X": whole(block["X"])}
         return
     parts: Iterable[Mapping[str, Any]] = [block]
     if isinstance(block["X"], Deferred):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from incremental._chain import (
     Watch,
     fold,
     hands_back,
+    has_statistics,
     map_blocks,
     n_threads,
     resolve_prefetch,
@@ -23,7 +24,7 @@ from incremental._chain import (
 from incremental._checkpoint import Checkpoints
 from incremental._compose import leading_steps, steps_before_last, transform
 from incremental._copy import copy_estimator
-from incremental._known import learns_row_by_row
+from incremental._known import learns_row_by_row, rows_in_cache
 from incremental._merge import merges
 from incremental._notes import noted
 from incremental._origin import trace
@@ -72,7 +73,7 @@ class Training:
     prefetch: Any
     get: Callable[..., Any]
     checkpoints: Checkpoints | None = None
-    _deferred: tuple[Blocks, tuple[Callable[..., Any], ...]] | None = field(
+    _source: tuple[Blocks, tuple[Callable[..., Any], ...]] | None = field(
         default=None, init=False
     )
 
@@ -97,7 +98,8 @@ class Training:
         stop = len(progress.order)
         if self.checkpoints is not None and not hands_back(self.get):
             stop = min(stop, progress.place + self.checkpoints.blocks_left(progress))
-        blocks, deferred = self._to_fit()
+        begun = progress.fitting.estimator
+        blocks, deferred = self._to_fit(self.fresh if begun is None else begun)
         fit = PartialFit(
             blocks.names,
             self.params,
@@ -108,7 +110,7 @@ class Training:
             in_place=shares_memory(self.get),
             deferred=deferred,
         )
-        fitted = None if progress.fitting.estimator is None else progress.fitting
+        fitted = None if begun is None else progress.fitting
         plan = plan_steps(self.fresh, fitted, fit)
         fitting: Fitting = fold(
             blocks,
@@ -185,26 +187,35 @@ class Training:
         self.blocks = settle(blocks)
         return self.blocks
 
-    def _to_fit(self) -> tuple[Blocks, tuple[Callable[..., Any], ...]]:
+    def _to_fit(self, estimator: Any) -> tuple[Blocks, tuple[Callable[..., Any], ...]]:
         """Return the blocks to fit, and what X of each is still to go through."""
-        if self._deferred is None:
-            X, functions = trace(self.rows["X"])
-            if not (functions and self._maps_in_parts()):
-                return self._settled(), ()
-            self._deferred = settle(align({**self.rows, "X": X})), functions
-        return self._deferred
+        if self._source is None:
+            self._source = self._trace(estimator) or (self._settled(), ())
+        return self._source
 
-    def _maps_in_parts(self) -> bool:
-        """Tell whether what X was mapped with is better done in parts of a block.
+    def _trace(
+        self, estimator: Any
+    ) -> tuple[Blocks, tuple[Callable[..., Any], ...]] | None:
+        """Return the blocks before what is better done in parts of them, if there is.
 
-        Batches are mapped by the task that fits them. That pays where only one thread
-        is left for the reads; more of them have a block mapped before its turn.
+        Batches go through it in the task that fits them. That pays where the parts fit
+        in the cache, and where a single thread is left for the reads: more of them have
+        a block ready before its turn.
         """
-        if merges(self.fresh) or not learns_row_by_row(self.fresh):
-            return False
+        X, functions = trace(self.rows["X"])
+        if not functions or merges(self.fresh) or not learns_row_by_row(estimator):
+            return None
         if self.batch_size is None:
-            return not self.judged
-        return shares_memory(self.get) and n_threads(self.get) <= 2
+            pays = not self.judged
+        else:
+            few_threads = shares_memory(self.get) and n_threads(self.get) <= 2
+            fits = self.batch_size <= rows_in_cache(X)
+            pays = few_threads and fits and len(functions) == 1
+        source = align({**self.rows, "X": X}) if pays else None
+        # Statistics would be computed for these blocks, and for those that are scored.
+        if source is None or has_statistics(source):
+            return None
+        return replace(source, settled=True), functions
 
     def _run_in_memory(
         self, fitting: Fitting, watch: Watch | None, *, last_only: bool

@@ -1,11 +1,15 @@
 """What is taken for granted of scikit-learn's estimators."""
 
+import sys
+from types import ModuleType
+
 import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import (
     Perceptron,
     SGDClassifier,
@@ -18,6 +22,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, Standa
 from sklearn.svm import SVC
 
 from incremental import Incremental
+from incremental._compose import check_learns
 from incremental._known import (
     CACHED_VALUES,
     cached_rows,
@@ -97,3 +102,12 @@ def test_scalers_do_not_read_y(rng):
     received = Incremental(Recounting(), prefetch=0)
     with pytest.raises(AssertionError, match="y is read"):
         received.fit(X, y)
+
+
+def test_a_module_that_is_being_imported_knows_no_estimators(monkeypatch):
+    for name in ("sklearn.linear_model", "sklearn.preprocessing", "sklearn.compose"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    assert not learns_row_by_row(SGDClassifier())
+    assert not learns_row_by_row(HashingVectorizer())
+    assert not is_scaler(StandardScaler())
+    check_learns(SGDClassifier())

@@ -1,5 +1,6 @@
 """What a fit knows of the transforms before it, and does in parts of a block."""
 
+import warnings
 from collections import Counter
 
 import dask
@@ -284,3 +285,117 @@ def test_assigning_to_the_input_afterwards_changes_nothing(data, lazy):
         model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False, batch_size=10)
         received = model.fit(scaled, y)
     assert_same_state(received.estimator_, expected.estimator_)
+
+
+def test_two_scalers_and_large_batches_are_left_to_the_parallel_tasks(
+    data, lazy, monkeypatch
+):
+    X, y = lazy
+    low = ParallelPostFit(MinMaxScaler().fit(data[0]))
+    model = Incremental(SGD, classes=[0, 1], batch_size=10)
+    with dask.config.set(TWO_THREADS), Tasks() as tasks:
+        model.fit(low.transform(low.transform(X)), y)
+    assert tasks.counts["transform"] > 0
+    monkeypatch.setattr("incremental._known.CACHED_VALUES", 39)
+    with dask.config.set(TWO_THREADS), Tasks() as tasks:
+        model.fit(low.transform(X), y)
+    assert tasks.counts["transform"] > 0
+
+
+@pytest.mark.parametrize("batch_size", [None, 10])
+@pytest.mark.parametrize(
+    ("scaler", "params"),
+    [
+        (StandardScaler(), {"copy": False}),
+        (StandardScaler(copy=np.False_), {}),
+        (MinMaxScaler(copy=False), {}),
+    ],
+)
+def test_persisted_blocks_are_not_written_to(scaler, params, batch_size, data):
+    X, y = data
+    lazy = (as_dask(X, (30, 30)) + 0).persist()
+    scaled = ParallelPostFit(scaler.fit(X.copy())).transform(lazy, **params)
+    model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False)
+    model.set_params(batch_size=batch_size, max_iter=2, tol=1e-3)
+    with dask.config.set(TWO_THREADS):
+        model.fit(scaled, as_dask(y, (30, 30)))
+    np.testing.assert_array_equal(lazy, X)
+    expected = clone(SGD)
+    for start in [*range(0, 60, batch_size or 30)] * 2:
+        rows = slice(start, start + (batch_size or 30))
+        expected.partial_fit(scaler.transform(X[rows].copy()), y[rows], [0, 1])
+    assert_same_state(model.estimator_, expected)
+
+
+@pytest.mark.parametrize("batch_size", [None, 10])
+def test_scalers_that_yield_pandas_work(batch_size, data, lazy):
+    X, y = data
+    scaler = StandardScaler().set_output(transform="pandas").fit(X)
+    wrapper = ParallelPostFit(scaler, transform_meta=np.empty((0, 4)))
+    model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False)
+    model.set_params(batch_size=batch_size)
+    with dask.config.set(TWO_THREADS), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(wrapper.transform(lazy[0]), lazy[1])
+    transformed = scaler.transform(X).to_numpy()
+    params = {"classes": [0, 1]}
+    expected = plain_loop(SGD, transformed, y, params, (30, 30), batch_size=batch_size)
+    assert model.coef_.tobytes() == expected.coef_.tobytes()
+
+
+def test_a_scaler_with_a_method_of_its_own_is_not_traced(data, lazy):
+    scaler = StandardScaler().fit(data[0])
+    scaler.transform = lambda X: X - X.mean(axis=0)
+    scaled = ParallelPostFit(scaler).transform(lazy[0])
+    assert trace(scaled) == (scaled, ())
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_statistics_of_the_data_are_read_once(batch_size):
+    source = Source(6)
+    X = source.array - source.array.mean(axis=0)
+    y = da.tile(da.from_array(np.array([0, 1]), chunks=2), 30).rechunk(10)
+    scaler = ParallelPostFit(MaxAbsScaler().fit(np.ones((2, 2))))
+    model = Incremental(SGD, classes=[0, 1], batch_size=batch_size, max_iter=2)
+    model.set_params(early_stopping=True, random_state=0)
+    with dask.config.set(TWO_THREADS):
+        model.fit(scaler.transform(X), y)
+    # For the statistics, the fit or the score of the first pass, and of the second.
+    assert set(source.reads.values()) == {3}
+
+
+def test_lengths_that_became_known_end_the_trace(data, lazy):
+    X = lazy[0][lazy[0][:, 0] > -np.inf]
+    scaled = ParallelPostFit(MinMaxScaler().fit(data[0])).transform(X)
+    scaled.compute_chunk_sizes()
+    assert trace(scaled) == (scaled, ())
+    model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False)
+    with dask.config.set(TWO_THREADS):
+        model.fit(scaled, data[1])
+    transformed = MinMaxScaler().fit_transform(data[0])
+    expected = plain_loop(SGD, transformed, data[1], {"classes": [0, 1]}, (30, 30))
+    assert_same_state(model.estimator_, expected)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_weights_and_empty_blocks_are_as_in_the_loop(batch_size, data, rng):
+    X, y = data
+    chunks, weight = (20, 0, 25, 15), rng.random(60)
+    scaler = MaxAbsScaler().fit(X)
+    model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False)
+    model.set_params(batch_size=batch_size)
+    with dask.config.set(TWO_THREADS):
+        scaled = ParallelPostFit(scaler).transform(as_dask(X, chunks))
+        model.fit(scaled, as_dask(y, chunks), sample_weight=weight)
+    expected = clone(SGD)
+    for block in (slice(0, 20), slice(20, 45), slice(45, 60)):
+        rows = scaler.transform(X[block])
+        for start in range(0, len(rows), batch_size or len(rows)):
+            batch = slice(start, start + (batch_size or len(rows)))
+            expected.partial_fit(
+                rows[batch],
+                y[block][batch],
+                classes=[0, 1],
+                sample_weight=weight[block][batch],
+            )
+    assert_same_state(model.estimator_, expected)
