@@ -51,8 +51,12 @@ def _inherits(estimator: Any, method: str, module: str, names: list[str]) -> boo
 
 
 def rows_in_cache(X: Any) -> int:
-    """Return how many rows of a dense table fit in a processor's cache, at least 1."""
-    return max(CACHED_VALUES // max(int(prod(X.shape[1:])), 1), 1)
+    """Return how many rows of a dense table fit in a processor's cache, at least 1.
+
+    Of a lazy one whose number of columns is unknown it is taken to be 1.
+    """
+    columns = prod(X.shape[1:])
+    return max(int(CACHED_VALUES // columns), 1) if columns >= 1 else 1
 
 
 def cached_rows(estimator: Any, X: Any) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from dask.delayed import delayed
 from sklearn.base import clone
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import (
@@ -28,6 +29,7 @@ from incremental._known import (
     cached_rows,
     is_scaler,
     learns_row_by_row,
+    rows_in_cache,
     scales_each_value,
 )
 from tests.contracts import assert_close
@@ -65,6 +67,20 @@ def test_scalers_that_scale_each_value_are_those_of_scikit_learn():
         assert scales_each_value(scaler)
     for other in (Retransforming(), Normalizer(), SGDClassifier()):
         assert not scales_each_value(other)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((5, 4), CACHED_VALUES // 4), ((5, 10**9), 1), ((5,), CACHED_VALUES), ((5, 0), 1)],
+)
+def test_as_many_rows_are_cached_as_columns_allow(shape, expected):
+    assert rows_in_cache(da.zeros(shape)) == expected
+
+
+def test_of_an_unknown_number_of_columns_one_row_is_cached():
+    block = delayed(np.zeros)((5, 4))
+    unknown = da.from_delayed(block, shape=(np.nan, np.nan), dtype=float)
+    assert rows_in_cache(unknown) == 1
 
 
 def test_scalers_are_those_that_learn_as_scikit_learns():
