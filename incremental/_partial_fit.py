@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from incremental._copy import aligned, copy_estimator, writes_to_input
 from incremental._known import cached_rows, rows_in_cache
 from incremental._merge import merge, merges
 from incremental._notes import noted
-from incremental._origin import Deferred, defer, whole
+from incremental._origin import Deferred, defer, map_in_c_order, whole
 
 _HEAD_ROWS = 1_000
 
@@ -166,47 +167,24 @@ class PartialFit:
 
 
 @dataclass(frozen=True)
-class TransformFirst:
-    """Pass X through the leading steps of a pipeline, which need no fit.
+class MapX:
+    """Put the X of a block through a function.
 
     Parameters
     ----------
     names : tuple of str
         What the pieces of a block are.
-    steps : list of transformer
+    function : callable
     """
 
     names: tuple[str, ...]
-    steps: list[Any]
-
-    def __call__(self, *pieces: Any) -> tuple[Any, ...]:
-        """Return the pieces with X transformed; an empty X is left as it is."""
-        block = dict(zip(self.names, pieces, strict=True))
-        if check_rows(self.names, pieces):
-            block["X"] = transform(self.steps, block["X"])
-        return tuple(block.values())
-
-
-@dataclass(frozen=True)
-class MapInParts:
-    """Put X through functions in parts that fit in the cache, and in C order.
-
-    Parameters
-    ----------
-    names : tuple of str
-        What the pieces of a block are.
-    functions : tuple of callable
-    """
-
-    names: tuple[str, ...]
-    functions: tuple[Callable[..., Any], ...]
+    function: Callable[[Any], Any]
 
     def __call__(self, *pieces: Any) -> tuple[Any, ...]:
         """Return the pieces with X mapped; an empty X is left as it is."""
         block = dict(zip(self.names, pieces, strict=True))
         if check_rows(self.names, pieces):
-            X = defer(block["X"], self.functions)
-            block["X"] = X.in_c_order() if isinstance(X, Deferred) else X
+            block["X"] = self.function(block["X"])
         return tuple(block.values())
 
 
@@ -300,7 +278,7 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
     start = fitted or Fitting(fresh)
     # What learns row by row neither merges nor is a pipeline.
     if fit.deferred and fit.batch_size is None:
-        in_parts = MapInParts(fit.names, fit.deferred)
+        in_parts = MapX(fit.names, partial(map_in_c_order, fit.deferred))
         return Steps(
             replace(fit, deferred=()), start, "partial_fit", in_parts, "transform"
         )
@@ -311,7 +289,7 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
         rest = replace(fit, skip=len(leading))
     if not leading:
         return Steps(fit, start, "partial_fit")
-    first = TransformFirst(fit.names, leading)
+    first = MapX(fit.names, partial(transform, leading))
     return Steps(rest, start, "partial_fit", first, "transform", per_thread=2)
 
 

@@ -30,8 +30,8 @@ from incremental._notes import noted
 from incremental._origin import trace
 from incremental._partial_fit import (
     Fitting,
+    MapX,
     PartialFit,
-    TransformFirst,
     hash_head,
     plan_steps,
 )
@@ -172,7 +172,7 @@ class Training:
         for at in progress.first_order:
             (head,) = map_blocks(
                 blocks,
-                partial(_hash_head, TransformFirst(blocks.names, leading)),
+                partial(_hash_head, MapX(blocks.names, partial(transform, leading))),
                 get=self.get,
                 name="recognise",
                 order=[at],
@@ -243,5 +243,5 @@ def cut(rows: Mapping[str, Any]) -> Blocks | None:
     return align(rows) if any(map(is_lazy, rows.values())) else None
 
 
-def _hash_head(first: TransformFirst, *pieces: Any) -> str | None:
+def _hash_head(first: MapX, *pieces: Any) -> str | None:
     return hash_head(*first(*pieces))

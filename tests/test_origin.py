@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from functools import partial
 
 import dask
 import dask.array as da
@@ -17,8 +18,8 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
 from incremental import Incremental, ParallelPostFit
 from incremental._known import learns_row_by_row
-from incremental._origin import trace
-from incremental._partial_fit import Fitting, MapInParts, PartialFit
+from incremental._origin import map_in_c_order, trace
+from incremental._partial_fit import Fitting, MapX, PartialFit
 from tests.contracts import (
     ESTIMATORS,
     N_ROWS,
@@ -182,13 +183,14 @@ def test_whole_blocks_are_put_in_c_order_before(monkeypatch):
     monkeypatch.setattr("incremental._known.CACHED_VALUES", 50)
     X = np.asfortranarray(np.arange(70.0, dtype="f4").reshape(35, 2))
     y = np.arange(35)
-    received, same = MapInParts(("X", "y"), (lambda part: 2 * part,))(X, y)
+    function = partial(map_in_c_order, (lambda part: 2 * part,))
+    received, same = MapX(("X", "y"), function)(X, y)
     assert received.flags.c_contiguous
     assert received.dtype == "f4"
     np.testing.assert_array_equal(received, 2 * X)
     assert same is y
     empty = X[:0], y[:0]
-    assert MapInParts(("X", "y"), (len,))(*empty) == empty
+    assert MapX(("X", "y"), len)(*empty) == empty
 
 
 def test_a_part_is_whole_batches_that_fit_in_the_cache(monkeypatch):
