@@ -113,8 +113,3 @@ def map_in_c_order(functions: Sequence[Function], X: Any) -> Any:
     """Put the X of a block through functions; an array comes out in C order."""
     deferred = defer(X, functions)
     return deferred.in_c_order() if isinstance(deferred, Deferred) else deferred
-
-
-def whole(X: Any) -> Any:
-    """Return the X of a block with nothing put off."""
-    return X[:] if isinstance(X, Deferred) else X

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from toolz import dissoc
 
+from incremental._ahead import make_ahead
 from incremental._blocks import by_rows, check_rows, n_rows, take_rows
 from incremental._classes import check_classes
 from incremental._compose import (
@@ -29,9 +31,11 @@ from incremental._copy import aligned, copy_estimator, writes_to_input
 from incremental._known import cached_rows, rows_in_cache
 from incremental._merge import merge, merges
 from incremental._notes import noted
-from incremental._origin import Deferred, defer, map_in_c_order, whole
+from incremental._origin import Deferred, defer, map_in_c_order
 
 _HEAD_ROWS = 1_000
+
+_Parts = Generator[Mapping[str, Any], None, None]
 
 
 class Fitting(NamedTuple):
@@ -90,7 +94,11 @@ class PartialFit:
         Whether the estimator may be fitted itself, as where all steps run once and in
         one process. Otherwise a step may run twice, and what it gets has travelled.
     deferred : tuple of callable
-        What X is still to go through, in parts that fit in the processor's cache.
+        What X is still to go through, in parts that fit in the processor's cache. Not
+        with ``judged``, which takes all of X.
+    ahead : bool
+        Whether a part goes through it while the estimator learns from the one before,
+        in another thread.
     """
 
     names: tuple[str, ...]
@@ -102,6 +110,7 @@ class PartialFit:
     keeps_head: bool = False
     in_place: bool = True
     deferred: tuple[Callable[..., Any], ...] = ()
+    ahead: bool = False
 
     def __call__(self, fitting: Fitting, *pieces: Any) -> Fitting:
         """Return the fitting after one more block.
@@ -129,16 +138,28 @@ class PartialFit:
         if self.params.get("classes") is not None:
             check_classes(block["y"], self.params["classes"])
         dtype, writes = fitting.dtype, writes_to_input(fitting.estimator)
-        for batch in _batches(block, self.batch_size):
-            dtype = dtype or _float_dtype(batch["X"])
-            X = _conform(batch["X"], dtype)
-            params = {**self.params, **dissoc(batch, "X", "y")}
-            own = X.copy() if writes else X
-            self._learn(fitting.estimator, own, batch.get("y"), params)
+        with closing(self._batches(block)) as batches:
+            for batch in batches:
+                dtype = dtype or _float_dtype(batch["X"])
+                X = _conform(batch["X"], dtype)
+                params = {**self.params, **dissoc(batch, "X", "y")}
+                own = X.copy() if writes else X
+                self._learn(fitting.estimator, own, batch.get("y"), params)
         if self.judged:
-            X = _conform(whole(block["X"]), dtype)
+            X = _conform(block["X"], dtype)
             fitting = self._judge(fitting, X, block.get("y"))
         return fitting._replace(dtype=dtype, n_rows=fitting.n_rows + n_rows(block["X"]))
+
+    def _batches(self, block: Mapping[str, Any]) -> _Parts:
+        X = block["X"]
+        parts: Iterable[Mapping[str, Any]] = [block]
+        if isinstance(X, Deferred) and self.batch_size is not None:
+            size = max(rows_in_cache(X) // self.batch_size, 1) * self.batch_size
+            parts = _batches(block, size)
+            if self.ahead and n_rows(X) > size:
+                parts = make_ahead(parts)
+        for part in parts:
+            yield from _batches(part, self.batch_size)
 
     def _learn(self, estimator: Any, X: Any, y: Any, params: Any) -> None:
         if self.last_only:
@@ -293,18 +314,10 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
     return Steps(rest, start, "partial_fit", first, "transform", per_thread=2)
 
 
-def _batches(block: Mapping[str, Any], size: int | None) -> Iterator[Mapping[str, Any]]:
+def _batches(block: Mapping[str, Any], size: int | None) -> _Parts:
     if size is None:
-        yield {**block, "X": whole(block["X"])}
+        yield block
         return
-    parts: Iterable[Mapping[str, Any]] = [block]
-    if isinstance(block["X"], Deferred):
-        parts = _cut(block, max(rows_in_cache(block["X"]) // size, 1) * size)
-    for part in parts:
-        yield from _cut(part, size)
-
-
-def _cut(block: Mapping[str, Any], size: int) -> Iterator[Mapping[str, Any]]:
     # Once, and not for each batch.
     pieces = {name: by_rows(piece) for name, piece in block.items()}
     for start in range(0, n_rows(block["X"]), size):

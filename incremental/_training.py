@@ -109,6 +109,7 @@ class Training:
             keeps_head=self.checkpoints is not None,
             in_place=shares_memory(self.get),
             deferred=deferred,
+            ahead=n_threads(self.get) > 1,
         )
         fitted = None if begun is None else progress.fitting
         plan = plan_steps(self.fresh, fitted, fit)
@@ -198,20 +199,19 @@ class Training:
     ) -> tuple[Blocks, tuple[Callable[..., Any], ...]] | None:
         """Return the blocks before what is better done in parts of them, if there is.
 
-        Batches go through it in the task that fits them. That pays where the parts fit
-        in the cache, and where a single thread is left for the reads: more of them have
-        a block ready before its turn.
+        Batches go through it in the task that fits them, as long as they fit in the
+        cache and learning takes longer.
         """
         X, functions = trace(self.rows["X"])
-        if not functions or merges(self.fresh) or not learns_row_by_row(estimator):
+        row_by_row = learns_row_by_row(estimator) and not merges(self.fresh)
+        # Who judges it needs all of X at once.
+        if not functions or not row_by_row or self.judged:
             return None
-        if self.batch_size is None:
-            pays = not self.judged
-        else:
-            few_threads = shares_memory(self.get) and n_threads(self.get) <= 2
-            fits = self.batch_size <= rows_in_cache(X)
-            pays = few_threads and fits and len(functions) == 1
-        source = align({**self.rows, "X": X}) if pays else None
+        if self.batch_size is not None:
+            fits = self.batch_size <= rows_in_cache(X) and len(functions) == 1
+            if not fits or not shares_memory(self.get):
+                return None
+        source = align({**self.rows, "X": X})
         # Statistics would be computed for these blocks, and for those that are scored.
         if source is None or has_statistics(source):
             return None

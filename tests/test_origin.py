@@ -1,5 +1,6 @@
 """What a fit knows of the transforms before it, and does in parts of a block."""
 
+import threading
 import warnings
 from collections import Counter
 from functools import partial
@@ -89,10 +90,11 @@ def batched_chunks(draw):
     order=st.sampled_from("CF"),
     dtype=st.sampled_from(["f8", "f4", "i8"]),
     whole=st.booleans(),
+    scalers=st.integers(1, 2),
     kind=st.sampled_from(["threads", "synchronous"]),
 )
 def test_a_fit_after_scalers_is_that_of_the_loop_over_transformed_blocks(
-    estimator, drawn, cached, order, dtype, whole, kind
+    estimator, drawn, cached, order, dtype, whole, scalers, kind
 ):
     batch_size, chunks = drawn
     batch_size = None if whole else batch_size
@@ -101,7 +103,7 @@ def test_a_fit_after_scalers_is_that_of_the_loop_over_transformed_blocks(
     y = y[: sum(chunks)]
     scaling = make_pipeline(
         ParallelPostFit(MinMaxScaler().fit(X)), ParallelPostFit(MaxAbsScaler().fit(X))
-    )
+    )[:scalers]
     wrapper = Incremental(estimator, shuffle_blocks=False, batch_size=batch_size)
     config = {"scheduler": kind, "num_workers": 2}
     with pytest.MonkeyPatch.context() as patch, dask.config.set(config):
@@ -116,9 +118,15 @@ def test_a_fit_after_scalers_is_that_of_the_loop_over_transformed_blocks(
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [({}, 0), ({"batch_size": None}, 2), ({"threads": 3}, 2)],
+    [
+        ({}, 0),
+        ({"threads": 3}, 0),
+        ({"batch_size": None}, 2),
+        ({"max_iter": 2, "tol": 1e-3}, 4),
+        ({"max_iter": 2, "tol": 1e-3, "batch_size": None}, 4),
+    ],
 )
-def test_the_task_that_fits_transforms_batches_if_threads_are_few(
+def test_the_task_that_fits_transforms_batches_that_are_not_judged(
     options, expected, lazy
 ):
     with Tasks() as tasks:
@@ -209,27 +217,59 @@ def test_a_part_is_whole_batches_that_fit_in_the_cache(monkeypatch):
     assert [len(call[0]) for call in calls] == [10, 10, 10, 5]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"max_iter": 3, "early_stopping": True, "random_state": 0},
-        {"max_iter": 3, "early_stopping": True, "scoring": "f1", "random_state": 0},
-        {"max_iter": 3, "tol": 1e-3},
-    ],
-)
-def test_passes_are_judged_as_without_it(options, data):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parts_are_transformed_in_another_thread_if_there_are_several(
+    threads, data, lazy, monkeypatch
+):
+    monkeypatch.setattr("incremental._known.CACHED_VALUES", 40)
+    fitting, transforming = set(), set()
+
+    def note(threads, method):
+        def noting(*args, **kwargs):
+            threads.add(threading.get_ident())
+            return method(*args, **kwargs)
+
+        return noting
+
+    monkeypatch.setattr(
+        SGDClassifier, "partial_fit", note(fitting, SGDClassifier.partial_fit)
+    )
+    monkeypatch.setattr(
+        MinMaxScaler, "transform", note(transforming, MinMaxScaler.transform)
+    )
+    scaled = ParallelPostFit(MinMaxScaler().fit(data[0])).transform(lazy[0])
+    transforming.clear()
+    model = Incremental(SGD, classes=[0, 1], batch_size=10)
+    with dask.config.set(scheduler="threads", num_workers=threads):
+        model.fit(scaled, lazy[1])
+    assert fitting.isdisjoint(transforming) == (threads > 1)
+
+
+@pytest.mark.parametrize("scoring", [None, "f1"])
+def test_passes_are_scored_as_without_it(scoring, data, monkeypatch):
     X, y = data
-    lazy = as_dask(X, (12,) * 5), as_dask(y, (12,) * 5)
-    received, expected = (fit_scaled(lazy, n, **options) for n in (2, 3))
+    scaled = ParallelPostFit(MinMaxScaler().fit(X)).transform(as_dask(X, (12,) * 5))
+    target = as_dask(y, (12,) * 5)
+    model = Incremental(SGD, classes=[0, 1], batch_size=10, scoring=scoring)
+    model.set_params(max_iter=3, early_stopping=True, random_state=0)
+    fits, transforms = [], []
+    for cached in (1_000, 1):
+        monkeypatch.setattr("incremental._known.CACHED_VALUES", cached)
+        with dask.config.set(TWO_THREADS), Tasks() as tasks:
+            fits.append(clone(model).fit(scaled, target))
+        transforms.append(tasks.counts["transform"])
+    # The blocks that are held out go through it whole.
+    assert 0 < transforms[0] < transforms[1]
+    received, expected = fits
     assert_same_state(received.estimator_, expected.estimator_)
     for one, other in zip(received.history_, expected.history_, strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2)])
+@pytest.mark.parametrize(("before", "after"), [(1, 1_000), (1_000, 1)])
 @pytest.mark.parametrize("order", "CF")
 def test_a_checkpoint_of_one_is_resumed_by_the_other(
-    before, after, order, data, tmp_path
+    before, after, order, data, tmp_path, monkeypatch
 ):
     X, y = data
     scaler = ParallelPostFit(MinMaxScaler().fit(X))
@@ -240,9 +280,11 @@ def test_a_checkpoint_of_one_is_resumed_by_the_other(
         options = {"batch_size": 5, "random_state": 0, "checkpoint_every": 2}
         return Incremental(SGD, classes=[0, 1], checkpoint=folder, **options)
 
-    with dask.config.set(scheduler="threads", num_workers=before):
+    monkeypatch.setattr("incremental._known.CACHED_VALUES", before)
+    with dask.config.set(TWO_THREADS):
         interrupted(make(tmp_path), 3, scaled, target)
-    with dask.config.set(scheduler="threads", num_workers=after), Tasks() as tasks:
+    monkeypatch.setattr("incremental._known.CACHED_VALUES", after)
+    with dask.config.set(TWO_THREADS), Tasks() as tasks:
         received = make(tmp_path).fit(scaled, target)
     assert tasks.counts["partial_fit"] == 4
     assert_same_state(received.estimator_, make(None).fit(scaled, target).estimator_)
@@ -318,7 +360,7 @@ def test_persisted_blocks_are_not_written_to(scaler, params, batch_size, data):
     lazy = (as_dask(X, (30, 30)) + 0).persist()
     scaled = ParallelPostFit(scaler.fit(X.copy())).transform(lazy, **params)
     model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False)
-    model.set_params(batch_size=batch_size, max_iter=2, tol=1e-3)
+    model.set_params(batch_size=batch_size, max_iter=2)
     with dask.config.set(TWO_THREADS):
         model.fit(scaled, as_dask(y, (30, 30)))
     np.testing.assert_array_equal(lazy, X)
