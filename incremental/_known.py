@@ -40,6 +40,12 @@ def learns_row_by_row(estimator: Any) -> bool:
     return _inherits(estimator, "partial_fit", "sklearn.linear_model", _SGD)
 
 
+def learns_moments(estimator: Any) -> bool:
+    """Tell whether an estimator learns as scikit-learn's StandardScaler does."""
+    names = ["StandardScaler"]
+    return _inherits(estimator, "partial_fit", "sklearn.preprocessing", names)
+
+
 def _inherits(estimator: Any, method: str, module: str, names: list[str]) -> bool:
     # Not imported, because that costs more than the rest of the package: nothing can
     # be of a type that is not loaded.

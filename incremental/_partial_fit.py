@@ -30,6 +30,7 @@ from incremental._compose import (
 from incremental._copy import aligned, copy_estimator, writes_to_input
 from incremental._known import cached_rows, rows_in_cache
 from incremental._merge import merge, merges
+from incremental._moments import fit_moments
 from incremental._notes import noted
 from incremental._origin import Deferred, defer, map_in_c_order
 
@@ -235,9 +236,17 @@ class FitAlone:
         # A feature that one block lacks is no reason to warn: others may have it.
         with np.errstate(invalid="ignore"):
             return [
-                fit(Fitting(clone(self.estimator), head=head), *batch.values())
+                _fit_fresh(fit, Fitting(clone(self.estimator), head=head), batch)
                 for batch in _batches(block, size)
             ]
+
+
+def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Mapping[str, Any]) -> Fitting:
+    if fit.names == ("X",) and not fit.params:
+        X = aligned(batch["X"])
+        if fit_moments(fitting.estimator, X):
+            return fitting._replace(dtype=X.dtype, n_rows=len(X))
+    return fit(fitting, *batch.values())
 
 
 def merge_fittings(merged: Fitting, others: list[Fitting]) -> Fitting:
