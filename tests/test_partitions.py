@@ -1,0 +1,181 @@
+"""Partitions as the blocks of an array, and columns of them side by side."""
+
+from collections import Counter
+from uuid import uuid4
+
+import cloudpickle
+import dask
+import dask.array as da
+import dask.bag as db
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
+
+from incremental import Incremental, ParallelPostFit
+from incremental._partitions import as_partitions
+from tests.contracts import assert_same_state
+
+SGD = SGDClassifier(random_state=0)
+
+
+@pytest.fixture
+def frame(rng):
+    return pd.DataFrame(rng.normal(3, 2, size=(60, 3)), columns=["a", "b", "c"])
+
+
+@pytest.fixture
+def target(frame):
+    return (frame["a"] > 3).astype(int)
+
+
+class Reads:
+    """A dask dataframe of three partitions that counts the reads of each."""
+
+    def __init__(self, frame):
+        self.counts = Counter()
+        self.frame = frame
+        # dask takes readers that are alike for one.
+        self.own = uuid4()
+        self.lazy = dd.from_map(self.read, range(3), meta=frame.iloc[:0])
+        self.counts.clear()
+
+    def read(self, number):
+        self.counts[number] += 1
+        return self.frame.iloc[20 * number : 20 * number + 20]
+
+    @property
+    def of_each(self):
+        """The reads of each partition, where they are equally many."""
+        (count,) = set(self.counts.values()) or {0}
+        return count
+
+
+@pytest.fixture
+def reads(frame):
+    return Reads(frame)
+
+
+def lazy(pandas):
+    return dd.from_pandas(pandas, npartitions=3)
+
+
+def fit_by_hand(features, target):
+    """Fit the classifier on what the first steps, fitted, make of each partition."""
+    model = clone(SGD)
+    for rows in (slice(0, 20), slice(20, 40), slice(40, 60)):
+        model.partial_fit(features[rows], target[rows], classes=[0, 1])
+    return model
+
+
+@pytest.mark.parametrize("kind", ["frame", "values"])
+def test_a_union_of_wrappers_on_uncounted_rows_is_exact_and_reads_once_per_stage(
+    kind, reads, frame, target
+):
+    union = make_union(Incremental(StandardScaler()), Incremental(MaxAbsScaler()))
+    model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False)
+    pipe = make_pipeline(union, model)
+    X, y = reads.lazy, lazy(target)
+    if kind == "values":
+        X, y = X.values, y.values
+    pipe.fit(X, y)
+    assert reads.of_each == 3
+    fitted = [step.estimator_ for _, step in pipe[0].transformer_list]
+    rows = frame if kind == "frame" else frame.to_numpy()
+    features = np.hstack([step.transform(rows) for step in fitted])
+    assert_same_state(pipe[-1].estimator_, fit_by_hand(features, target))
+    reads.counts.clear()
+    predicted = pipe.predict(X)
+    assert reads.of_each == 0
+    expected = pipe[-1].estimator_.predict(features)
+    np.testing.assert_array_equal(predicted, expected)
+    assert reads.of_each == 1
+
+
+def test_a_column_transformer_takes_columns_of_a_frame_by_mask_and_slice(frame, target):
+    X, y = lazy(frame), lazy(target)
+    columns = ColumnTransformer(
+        [
+            ("standard", Incremental(StandardScaler()), X.columns.isin(["c", "a"])),
+            ("largest", Incremental(MaxAbsScaler()), slice(1, 2)),
+            (
+                "same",
+                ParallelPostFit(FunctionTransformer(np.asarray)),
+                [False, True, False],
+            ),
+        ]
+    )
+    model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False)
+    pipe = make_pipeline(columns, model).fit(X, y)
+    standard, largest = (step.estimator_ for _, step, _ in pipe[0].transformers_[:2])
+    features = np.hstack(
+        [
+            standard.transform(frame[["a", "c"]]),
+            largest.transform(frame[["b"]]),
+            frame[["b"]],
+        ]
+    )
+    assert_same_state(pipe[-1].estimator_, fit_by_hand(features, target))
+    expected = pipe[-1].estimator_.predict(features)
+    np.testing.assert_array_equal(pipe.predict(X), expected)
+    assert pipe.score(X, y) == np.mean(expected == target)
+
+
+def test_a_union_of_vectorisers_takes_a_bag():
+    documents = ["a b", "b c", "d e", "f"] * 3
+    bag = db.from_sequence(documents, npartitions=3)
+    vectorisers = [HashingVectorizer(n_features=n) for n in (8, 16)]
+    received = make_union(*map(ParallelPostFit, vectorisers)).transform(bag)
+    expected = make_union(*vectorisers).transform(documents)
+    np.testing.assert_array_equal(received.compute().toarray(), expected.toarray())
+
+
+def test_what_is_computed_together_reads_once(reads, frame, target):
+    model = ParallelPostFit(SGDClassifier(loss="log_loss").fit(frame, target))
+    dask.compute(model.predict(reads.lazy), model.predict_proba(reads.lazy))
+    assert reads.of_each == 1
+
+
+def test_partitions_come_as_they_are(frame):
+    parts = as_partitions(lazy(frame))
+    kinds = parts.map_blocks(lambda part: np.array([type(part)]), dtype=object)
+    assert list(kinds.compute()) == [pd.DataFrame] * 3
+    lists = as_partitions(db.from_sequence("abc", npartitions=3))
+    kinds = lists.map_blocks(lambda part: np.array([type(part)]), dtype=object)
+    assert list(kinds.compute()) == [list] * 3
+
+
+def test_other_functions_of_numpy_are_as_for_dask_arrays(frame):
+    X = lazy(frame)
+    mapped = ParallelPostFit(MaxAbsScaler().fit(frame)).transform(X)
+    plain, expected = X.values, MaxAbsScaler().fit_transform(frame)
+    results = [
+        (np.vstack([mapped, mapped]), np.vstack([expected, expected])),
+        (np.concatenate([mapped, mapped]), np.vstack([expected, expected])),
+        (np.hstack([plain, mapped]), np.hstack([frame, expected])),
+        (np.concatenate([mapped, plain], axis=1), np.hstack([expected, frame])),
+        (np.exp(mapped), np.exp(expected)),
+        (plain + mapped, frame + expected),
+        (mapped == plain, expected == frame),
+        (mapped[:, 1:], expected[:, 1:]),
+        (cloudpickle.loads(cloudpickle.dumps(mapped)), expected),
+    ]
+    for received, wanted in results:
+        assert isinstance(received, da.Array)
+        np.testing.assert_array_equal(received, wanted)
+
+
+def test_rows_of_other_partitions_are_not_put_beside(frame):
+    scaler = ParallelPostFit(MaxAbsScaler().fit(frame))
+    three = scaler.transform(lazy(frame))
+    two = scaler.transform(dd.from_pandas(frame, npartitions=2))
+    with pytest.raises(ValueError, match=r"same partitions, got \[3, 2\] blocks"):
+        np.hstack([three, two])
+    with pytest.raises(TypeError, match="Expected dask arrays .* got DataFrame"):
+        np.hstack([three, lazy(frame)])
