@@ -94,8 +94,3 @@ class FitTasks:
         fitted = copy.copy(self._estimator)
         fitted.estimator_ = copy_estimator(learned)
         return {"estimator_": fitted.estimator_, **gathered_methods(fitted)}
-
-
-def has_callbacks(estimator: Any) -> bool:
-    """Tell whether an estimator has callbacks that its fit has to call."""
-    return bool(getattr(estimator, "_skl_callbacks", None))

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
 from incremental._blocks import is_lazy, known_rows, n_rows
-from incremental._callbacks import FitTasks, has_callbacks
+from incremental._callbacks import FitTasks
 from incremental._chain import resolve_prefetch, scheduler
 from incremental._check import check_batch_size, check_passes
 from incremental._checkpoint import Checkpoints, fingerprint
@@ -22,7 +22,7 @@ from incremental._classes import as_classes, find_classes
 from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
 from incremental._documents import as_documents
-from incremental._known import is_scaler
+from incremental._known import has_callbacks, is_scaler
 from incremental._partial_fit import Fitting
 from incremental._passes import Passes, Progress
 from incremental._post_fit import ParallelPostFit, check_target

@@ -37,7 +37,15 @@ def learns_row_by_row(estimator: Any) -> bool:
     from a copy in C order: that X lies in memory in another way makes no difference,
     not by a bit.
     """
-    return _inherits(estimator, "partial_fit", "sklearn.linear_model", _SGD)
+    return all(
+        _inherits(estimator, method, "sklearn.linear_model", _SGD)
+        for method in ("partial_fit", "_partial_fit")
+    )
+
+
+def has_callbacks(estimator: Any) -> bool:
+    """Tell whether an estimator has callbacks that its fit has to call."""
+    return bool(getattr(estimator, "_skl_callbacks", None))
 
 
 def learns_moments(estimator: Any) -> bool:

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from incremental._known import learns_moments
+from incremental._known import has_callbacks, learns_moments
 
 
 def fit_moments(scaler: Any, X: Any) -> bool:
     """Fit a fresh `sklearn.preprocessing.StandardScaler` on rows, if none are missing.
 
     To the same bits as its ``partial_fit``, in two thirds of the time: without looking
-    for missing values first, as they show in the variances. ``scale_`` is left to
+    for missing values first, as they show in the moments. ``scale_`` is left to
     `merge`, which computes it anew.
 
     Parameters
@@ -42,11 +42,14 @@ def fit_moments(scaler: Any, X: Any) -> bool:
     (array([2.]), array([1.]))
     """
     plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in ("f4", "f8")
-    if not plain or not learns_moments(scaler) or not scaler.with_std:
+    known = learns_moments(scaler) and scaler.with_std and not has_callbacks(scaler)
+    if not plain or not known:
         return False
     n_rows = len(X)
     with np.errstate(all="ignore"):
         mean = (0.0 + X.sum(axis=0, dtype="f8")) / n_rows
+        if not np.isfinite(mean).all():
+            return False
         rest = X - mean
         error = rest.sum(axis=0)
         np.square(rest, out=rest)

@@ -154,8 +154,9 @@ class PartialFit:
     def _batches(self, block: Mapping[str, Any]) -> _Parts:
         X = block["X"]
         parts: Iterable[Mapping[str, Any]] = [block]
-        if isinstance(X, Deferred) and self.batch_size is not None:
-            size = max(rows_in_cache(X) // self.batch_size, 1) * self.batch_size
+        if isinstance(X, Deferred):
+            batch = self.batch_size or n_rows(X)
+            size = max(rows_in_cache(X) // batch, 1) * batch
             parts = _batches(block, size)
             if self.ahead and n_rows(X) > size:
                 parts = make_ahead(parts)
@@ -244,8 +245,9 @@ class FitAlone:
 def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Mapping[str, Any]) -> Fitting:
     if fit.names == ("X",) and not fit.params:
         X = aligned(batch["X"])
-        if fit_moments(fitting.estimator, X):
-            return fitting._replace(dtype=X.dtype, n_rows=len(X))
+        with noted(f"in a block of {n_rows(X)} rows"):
+            if fit_moments(fitting.estimator, X):
+                return fitting._replace(dtype=X.dtype, n_rows=len(X))
     return fit(fitting, *batch.values())
 
 

@@ -213,7 +213,7 @@ class Training:
                 return None
         source = align({**self.rows, "X": X})
         # Statistics would be computed for these blocks, and for those that are scored.
-        if source is None or has_statistics(source):
+        if has_statistics(source):
             return None
         return replace(source, settled=True), functions
 

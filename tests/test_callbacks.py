@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from incremental import Incremental
-from incremental._callbacks import has_callbacks
+from incremental._known import has_callbacks
 from tests.contracts import as_dask, assert_same_state, plain_loop
 
 SGD = SGDClassifier(random_state=0)

@@ -50,6 +50,11 @@ class OwnSGD(SGDClassifier):
         return super().partial_fit(X, y, classes, sample_weight)
 
 
+class Averaging(SGDClassifier):
+    def _partial_fit(self, X, *args, **kwargs):
+        return super()._partial_fit(X - X.mean(axis=0), *args, **kwargs)
+
+
 class Retransforming(StandardScaler):
     def transform(self, X, copy=None):
         return super().transform(X, copy=copy)
@@ -58,7 +63,7 @@ class Retransforming(StandardScaler):
 def test_models_that_learn_row_by_row_are_those_of_scikit_learn():
     for model in (SGDClassifier(), SGDRegressor(), SGDOneClassSVM(), Perceptron()):
         assert learns_row_by_row(model)
-    for other in (OwnSGD(), MLPClassifier(), StandardScaler(), SVC()):
+    for other in (OwnSGD(), Averaging(), MLPClassifier(), StandardScaler(), SVC()):
         assert not learns_row_by_row(other)
 
 

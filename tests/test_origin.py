@@ -217,6 +217,13 @@ def test_a_part_is_whole_batches_that_fit_in_the_cache(monkeypatch):
     assert [len(call[0]) for call in calls] == [10, 10, 10, 5]
 
 
+def test_without_batches_a_block_is_one_part():
+    step = PartialFit(("X",), deferred=(np.negative,))
+    X = np.arange(70.0).reshape(35, 2)
+    (call,) = step(Fitting(Recorder()), X).estimator.calls_
+    np.testing.assert_array_equal(call[0], -X)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_parts_are_transformed_in_another_thread_if_there_are_several(
     threads, data, lazy, monkeypatch
