@@ -12,6 +12,7 @@ from dask.tokenize import tokenize
 
 from incremental._blocks import (
     is_array,
+    is_bag,
     is_frame,
     known_rows,
     merge_columns,
@@ -24,7 +25,7 @@ from incremental._known import scales_each_value
 from incremental._made_up import example_output
 from incremental._notes import noted
 from incremental._origin import remember
-from incremental._partitions import Partitions, as_partitions, untuned
+from incremental._partitions import Partitions
 
 
 def map_method(
@@ -96,35 +97,62 @@ def _empty_like(example: Any, X: Any) -> Any:
 
 def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
     """Map over blocks, with the kind, type and columns of the result given."""
-    if hasattr(empty, "iloc"):
-        return _map_to_pandas(function, name, X, empty, args)
-    blocks = X if is_array(X) else as_partitions(X)
-    mapped = da.map_blocks(
+    mapped = _map_blocks(function, name, X, empty, args)
+    uncounted = is_array(mapped) and mapped.ndim == 2 and known_rows(mapped) is None
+    return Partitions.view(mapped) if uncounted else mapped
+
+
+def _map_blocks(
+    function: Any, name: str, X: Any, empty: Any, args: tuple[Any, ...]
+) -> Any:
+    yields_pandas = hasattr(empty, "iloc")
+    if is_frame(X) and (yields_pandas or isinstance(empty, np.ndarray)):
+        with _untuned():
+            return X.map_partitions(function, *args, meta=empty, token=name)
+    if yields_pandas:
+        raise TypeError(
+            f"Expected an array for the blocks of a dask {type(X).__name__}, got a "
+            f"pandas {type(empty).__name__}. Pass a dask dataframe, or let the "
+            "estimator and the meta parameters yield arrays "
+            "(`set_output(transform='default')`)."
+        )
+    if not is_array(X):
+        return _map_delayed(function, name, X, empty, args)
+    return da.map_blocks(
         function,
-        blocks,
+        X,
         *args,
         token=name,
         meta=empty,
         dtype=empty.dtype,
-        chunks=(blocks.chunks[0], *((size,) for size in empty.shape[1:])),
-        drop_axis=list(range(1, blocks.ndim)),
+        chunks=(X.chunks[0], *((size,) for size in empty.shape[1:])),
+        drop_axis=list(range(1, X.ndim)),
         new_axis=list(range(1, empty.ndim)),
     )
-    uncounted = known_rows(mapped) is None and mapped.ndim == 2
-    return Partitions.view(mapped) if uncounted else mapped
 
 
-def _map_to_pandas(
+def _untuned() -> Any:
+    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
+    return dask.config.set({"optimization.tune.active": False})
+
+
+def _map_delayed(
     function: Any, name: str, X: Any, empty: Any, args: tuple[Any, ...]
 ) -> Any:
-    if is_frame(X):
-        with untuned():
-            return X.map_partitions(function, *args, meta=empty, token=name)
-    raise TypeError(
-        f"Expected an array for the blocks of a dask {type(X).__name__}, got a pandas "
-        f"{type(empty).__name__}. Pass a dask dataframe, or let the estimator and the "
-        "meta parameters yield arrays (`set_output(transform='default')`)."
-    )
+    """Map over the partitions of a bag, or of a frame to what dask takes no meta of."""
+    with _untuned():
+        parts = (X.map_partitions(list) if is_bag(X) else X).to_delayed()
+    call = dask.delayed(function, name=name, pure=True, traverse=False)
+    blocks = [
+        da.from_delayed(
+            call(part, *args, block_id=(position,)),
+            shape=(np.nan, *empty.shape[1:]),
+            dtype=empty.dtype,
+            meta=empty,
+        )
+        for position, part in enumerate(parts)
+    ]
+    return da.concatenate(blocks, allow_unknown_chunksizes=True)
 
 
 def _apply(
@@ -136,7 +164,7 @@ def _apply(
     block_id: Any = None,
     partition_info: Any = None,
 ) -> Any:
-    """Call a method on a block; dask tells which, of an array or of a frame."""
+    """Call a method on a block; dask tells an array's block or a frame's partition."""
     if n_rows(block) == 0:
         return empty
     position = block_id[0] if partition_info is None else partition_info["number"]

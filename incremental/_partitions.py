@@ -1,17 +1,14 @@
-"""The partitions of dataframes and bags as the blocks of an array."""
+"""Arrays of uncounted rows, whose columns NumPy puts side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
-from dask.highlevelgraph import HighLevelGraph
-from dask.tokenize import tokenize
 
-from incremental._blocks import is_array, is_bag
+from incremental._blocks import is_array
 
 
 class Partitions(da.Array):  # type: ignore[misc]
@@ -27,10 +24,14 @@ class Partitions(da.Array):  # type: ignore[misc]
         """Return a dask array as one."""
         return cls(array.dask, array.name, array.chunks, meta=array._meta)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it as what it is, for scikit-learn's ``n_jobs``."""
+        return type(self), super().__reduce__()[1]
+
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Put columns side by side; all else is as for other dask arrays."""
-        columns = func is np.hstack or kwargs.get("axis") == 1
-        if func in (np.hstack, np.concatenate) and columns and len(args) == 1:
+        stacks = func is np.hstack and not kwargs
+        if stacks or (func is np.concatenate and kwargs == {"axis": 1}):
             return _beside(args[0])
         return super().__array_function__(func, types, args, kwargs)
 
@@ -52,28 +53,3 @@ def _beside(arrays: Sequence[Any]) -> Partitions:
     return Partitions.view(
         da.concatenate(arrays, axis=1, allow_unknown_chunksizes=True)
     )
-
-
-def as_partitions(X: Any) -> Any:
-    """Return an array of one dimension whose blocks are partitions, as they are.
-
-    All that is mapped from them begins at the same tasks, which run once if it is
-    computed together: dask merges what a frame is mapped to with the read.
-
-    Parameters
-    ----------
-    X : dask dataframe, series or bag
-        Blocks of a bag are lists.
-    """
-    with untuned():
-        parts = X.map_partitions(list) if is_bag(X) else X.optimize()
-        name = f"partitions-{tokenize(parts)}"
-        keys = parts.__dask_keys__()
-        layer = {(name, n): key for n, key in enumerate(keys)}
-        graph = HighLevelGraph.from_collections(name, layer, dependencies=[parts])
-    return da.Array(graph, name, ((np.nan,) * len(keys),), dtype=object)
-
-
-def untuned() -> Any:
-    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
-    return dask.config.set({"optimization.tune.active": False})
