@@ -25,7 +25,7 @@ from incremental._known import scales_each_value
 from incremental._made_up import example_output
 from incremental._notes import noted
 from incremental._origin import remember
-from incremental._partitions import Partitions
+from incremental._partitions import Partitions, untuned
 
 
 def map_method(
@@ -97,17 +97,19 @@ def _empty_like(example: Any, X: Any) -> Any:
 
 def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
     """Map over blocks, with the kind, type and columns of the result given."""
-    mapped = _map_blocks(function, name, X, empty, args)
-    uncounted = is_array(mapped) and mapped.ndim == 2 and known_rows(mapped) is None
-    return Partitions.view(mapped) if uncounted else mapped
+    map_blocks = partial(_map_blocks, function, name, empty, args)
+    mapped = map_blocks(X)
+    if not is_array(mapped) or mapped.ndim != 2 or known_rows(mapped) is not None:
+        return mapped
+    return Partitions.view(mapped, (X, map_blocks) if is_frame(X) else None)
 
 
 def _map_blocks(
-    function: Any, name: str, X: Any, empty: Any, args: tuple[Any, ...]
+    function: Any, name: str, empty: Any, args: tuple[Any, ...], X: Any
 ) -> Any:
     yields_pandas = hasattr(empty, "iloc")
     if is_frame(X) and (yields_pandas or isinstance(empty, np.ndarray)):
-        with _untuned():
+        with untuned():
             return X.map_partitions(function, *args, meta=empty, token=name)
     if yields_pandas:
         raise TypeError(
@@ -131,16 +133,11 @@ def _map_blocks(
     )
 
 
-def _untuned() -> Any:
-    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
-    return dask.config.set({"optimization.tune.active": False})
-
-
 def _map_delayed(
     function: Any, name: str, X: Any, empty: Any, args: tuple[Any, ...]
 ) -> Any:
     """Map over the partitions of a bag, or of a frame to what dask takes no meta of."""
-    with _untuned():
+    with untuned():
         parts = (X.map_partitions(list) if is_bag(X) else X).to_delayed()
     call = dask.delayed(function, name=name, pure=True, traverse=False)
     blocks = [

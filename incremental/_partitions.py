@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 
 from incremental._blocks import is_array
+
+Map = Callable[[Any], Any]
 
 
 class Partitions(da.Array):  # type: ignore[misc]
@@ -19,10 +23,21 @@ class Partitions(da.Array):  # type: ignore[misc]
     their transformers yield side by side, and that is of the same partitions.
     """
 
+    origin: tuple[Any, Map] | None = None
+
     @classmethod
-    def view(cls, array: Any) -> Partitions:
-        """Return a dask array as one."""
-        return cls(array.dask, array.name, array.chunks, meta=array._meta)
+    def view(cls, array: Any, origin: tuple[Any, Map] | None = None) -> Partitions:
+        """Return a dask array as one.
+
+        Parameters
+        ----------
+        array : dask array of shape (n_samples, n_columns)
+        origin : tuple of (dask dataframe, callable) or None
+            What it was mapped from, and what maps an array of those partitions alike.
+        """
+        view = cls(array.dask, array.name, array.chunks, meta=array._meta)
+        view.origin = origin
+        return view
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle it as what it is, for scikit-learn's ``n_jobs``."""
@@ -50,6 +65,33 @@ def _beside(arrays: Sequence[Any]) -> Partitions:
             f"Arrays side by side must be of the same partitions, got {counts} blocks. "
             "Make them from one collection."
         )
-    return Partitions.view(
-        da.concatenate(arrays, axis=1, allow_unknown_chunksizes=True)
-    )
+    found = [getattr(array, "origin", None) for array in arrays]
+    origins = [origin for origin in found if origin is not None]
+    same = len({frame._name for frame, _ in origins}) == 1
+    if not same or len(origins) < len(arrays):
+        return Partitions.view(_concatenate(arrays))
+    # dask merges a map over a frame with the read of it: each map would read it again.
+    frame = origins[0][0]
+    map_all = partial(_map_all, [map_blocks for _, map_blocks in origins])
+    return Partitions.view(map_all(_as_blocks(frame)), (frame, map_all))
+
+
+def _map_all(maps: Sequence[Map], blocks: Any) -> Any:
+    return _concatenate([map_blocks(blocks) for map_blocks in maps])
+
+
+def _concatenate(arrays: Sequence[Any]) -> Any:
+    return da.concatenate(arrays, axis=1, allow_unknown_chunksizes=True)
+
+
+def _as_blocks(frame: Any) -> Any:
+    """Return an array of one dimension whose blocks are partitions, as they are."""
+    with untuned():
+        parts = frame.optimize()
+        graph, keys = parts.__dask_graph__(), parts.__dask_keys__()
+    return da.Array(graph, keys[0][0], ((np.nan,) * len(keys),), dtype=object)
+
+
+def untuned() -> Any:
+    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
+    return dask.config.set({"optimization.tune.active": False})

@@ -72,10 +72,9 @@ def fit_by_hand(features, target):
     return model
 
 
-# dask merges what a frame is mapped to with its read, so that each branch reads.
-@pytest.mark.parametrize(("kind", "branch_reads"), [("frame", 2), ("values", 1)])
-def test_a_union_of_wrappers_on_uncounted_rows_is_exact(
-    kind, branch_reads, reads, frame, target
+@pytest.mark.parametrize("kind", ["frame", "values"])
+def test_a_union_of_wrappers_on_uncounted_rows_is_exact_and_reads_once_per_stage(
+    kind, reads, frame, target
 ):
     union = make_union(Incremental(StandardScaler()), Incremental(MaxAbsScaler()))
     model = Incremental(SGD, classes=[0, 1], shuffle_blocks=False)
@@ -84,7 +83,7 @@ def test_a_union_of_wrappers_on_uncounted_rows_is_exact(
     if kind == "values":
         X, y = X.values, y.values
     pipe.fit(X, y)
-    assert reads.of_each == 2 + branch_reads
+    assert reads.of_each == 3
     fitted = [step.estimator_ for _, step in pipe[0].transformer_list]
     rows = frame if kind == "frame" else frame.to_numpy()
     features = np.hstack([step.transform(rows) for step in fitted])
@@ -94,7 +93,36 @@ def test_a_union_of_wrappers_on_uncounted_rows_is_exact(
     assert reads.of_each == 0
     expected = pipe[-1].estimator_.predict(features)
     np.testing.assert_array_equal(predicted, expected)
-    assert reads.of_each == branch_reads
+    assert reads.of_each == 1
+
+
+def test_a_union_of_unions_reads_once(reads, frame):
+    scalers = [
+        ParallelPostFit(s.fit(frame)) for s in (StandardScaler(), MaxAbsScaler())
+    ]
+    union = make_union(make_union(*scalers), scalers[0])
+    received = union.transform(reads.lazy)
+    expected = [scaler.transform(frame) for scaler in (*scalers, scalers[0])]
+    np.testing.assert_array_equal(received, np.hstack(expected))
+    assert reads.of_each == 1
+
+
+def test_unions_of_many_frames_are_computed_together(frame):
+    scalers = [
+        ParallelPostFit(s.fit(frame)) for s in (StandardScaler(), MaxAbsScaler())
+    ]
+    union = make_union(*scalers)
+    frames = [frame + n for n in range(60)]
+    received = np.concatenate([union.transform(lazy(shifted)) for shifted in frames])
+    expected = np.concatenate([union.transform(shifted) for shifted in frames])
+    np.testing.assert_array_equal(received, expected)
+
+
+def test_branches_of_several_frames_are_put_beside(frame):
+    scaler = ParallelPostFit(MaxAbsScaler().fit(frame))
+    received = np.hstack([scaler.transform(lazy(frame + n)) for n in range(2)])
+    expected = [scaler.transform(frame + n) for n in range(2)]
+    np.testing.assert_array_equal(received, np.hstack(expected))
 
 
 def test_branches_may_be_fitted_in_other_processes(frame):
