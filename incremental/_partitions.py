@@ -23,7 +23,7 @@ class Partitions(da.Array):  # type: ignore[misc]
     their transformers yield side by side, and that is of the same partitions.
     """
 
-    origin: tuple[Any, Map] | None = None
+    _origin: tuple[str, Any, Map] | None = None
 
     @classmethod
     def view(cls, array: Any, origin: tuple[Any, Map] | None = None) -> Partitions:
@@ -36,8 +36,15 @@ class Partitions(da.Array):  # type: ignore[misc]
             What it was mapped from, and what maps an array of those partitions alike.
         """
         view = cls(array.dask, array.name, array.chunks, meta=array._meta)
-        view.origin = origin
+        view._origin = None if origin is None else (view.name, *origin)
         return view
+
+    @property
+    def origins(self) -> list[tuple[Any, Map]]:
+        """What it was mapped from, and how; none if it was assigned to since."""
+        if self._origin is None or self._origin[0] != self.name:
+            return []
+        return [self._origin[1:]]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle it as what it is, for scikit-learn's ``n_jobs``."""
@@ -65,8 +72,7 @@ def _beside(arrays: Sequence[Any]) -> Partitions:
             f"Arrays side by side must be of the same partitions, got {counts} blocks. "
             "Make them from one collection."
         )
-    found = [getattr(array, "origin", None) for array in arrays]
-    origins = [origin for origin in found if origin is not None]
+    origins = [origin for array in arrays for origin in getattr(array, "origins", [])]
     same = len({frame._name for frame, _ in origins}) == 1
     if not same or len(origins) < len(arrays):
         return Partitions.view(_concatenate(arrays))

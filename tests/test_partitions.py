@@ -118,6 +118,17 @@ def test_unions_of_many_frames_are_computed_together(frame):
     np.testing.assert_array_equal(received, expected)
 
 
+def test_what_was_assigned_to_is_put_beside_as_it_is(frame):
+    scaler = ParallelPostFit(MaxAbsScaler().fit(frame))
+    one, other = scaler.transform(lazy(frame)), scaler.transform(lazy(frame))
+    one[one < 0.5] = 5.0
+    expected = scaler.transform(frame)
+    changed = np.where(expected < 0.5, 5.0, expected)
+    np.testing.assert_array_equal(
+        np.hstack([one, other]), np.hstack([changed, expected])
+    )
+
+
 def test_branches_of_several_frames_are_put_beside(frame):
     scaler = ParallelPostFit(MaxAbsScaler().fit(frame))
     received = np.hstack([scaler.transform(lazy(frame + n)) for n in range(2)])
