@@ -12,7 +12,7 @@ from incremental._known import has_callbacks, learns_moments
 def fit_moments(scaler: Any, X: Any) -> bool:
     """Fit a fresh `sklearn.preprocessing.StandardScaler` on rows, if none are missing.
 
-    To the same bits as its ``partial_fit``, in two thirds of the time: without looking
+    To the same bits as its ``partial_fit``, in about 70 % of the time: without looking
     for missing values first, as they show in the moments. ``scale_`` is left to
     `merge`, which computes it anew.
 
@@ -48,6 +48,7 @@ def fit_moments(scaler: Any, X: Any) -> bool:
     n_rows = len(X)
     with np.errstate(all="ignore"):
         mean = (0.0 + X.sum(axis=0, dtype="f8")) / n_rows
+        # Before the other passes over X, as scikit-learn begins anew.
         if not np.isfinite(mean).all():
             return False
         rest = X - mean
