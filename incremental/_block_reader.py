@@ -38,7 +38,7 @@ class BlockReader:
     def __init__(
         self, blocks: Blocks, order: Sequence[int], get: Callable[..., Any]
     ) -> None:
-        plan = plan_pass(blocks, order)
+        plan = plan_pass(blocks, order, get)
         self._get = get
         self._names = blocks.names
         self._with_futures = plan.with_futures

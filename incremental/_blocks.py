@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 import dask
@@ -13,7 +14,16 @@ import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection
 from dask.core import flatten
+from dask.highlevelgraph import HighLevelGraph
 from dask.utils import ensure_dict
+
+from incremental._joint_graph import (
+    as_nodes,
+    optimize_together,
+    reached,
+    share_fused,
+    stores,
+)
 
 Key = Any
 
@@ -48,12 +58,16 @@ class Blocks:
         The rows of each block, where the collections know them.
     settled : bool
         Whether statistics of many blocks are computed.
+    on_disk : bool
+        Whether rows go through a store on the disk of one machine on their way, as
+        dask's disk shuffle puts them there.
     """
 
     graph: dict[Key, Any]
     sources: list[Source]
     n_rows: tuple[int, ...] | None
     settled: bool = False
+    on_disk: bool = False
 
     def __len__(self) -> int:
         return len(self.sources[0].keys)
@@ -175,6 +189,11 @@ def align(collections: Mapping[str, Any]) -> Blocks:
     ValueError
         If the rows cannot be paired.
     """
+    # What a wrapper mapped is read with the dataframe it came from: a shuffle of it has
+    # another order wherever it is computed apart.
+    origins = {n: origin for n, v in collections.items() if (origin := _origin(v))}
+    maps = {name: map_blocks for name, (_, map_blocks) in origins.items()}
+    collections = {**collections, **{n: frame for n, (frame, _) in origins.items()}}
     leader, first = next(iter(collections.items()))
     if not is_lazy(first):
         lazy = next(name for name, value in collections.items() if is_lazy(value))
@@ -188,17 +207,17 @@ def align(collections: Mapping[str, Any]) -> Blocks:
     for name, value in collections.items():
         if name != leader:
             aligned[name] = _align_to(leader, first, name, value)
-    frames = {name: value for name, value in aligned.items() if is_frame(value)}
-    others = {name: value for name, value in aligned.items() if name not in frames}
-    graph: dict[Key, Any] = {}
-    sources = []
-    for read, group in ((_read_frames, frames), (_read_others, others)):
-        if group:
-            tasks, found = read(group)
-            graph.update(tasks)
-            sources.extend(found)
-    known = [rows for value in others.values() if (rows := known_rows(value))]
-    return Blocks(graph, sources, known[0] if known else None)
+    known = [rows for value in aligned.values() if (rows := known_rows(value))]
+    sources, graph = _read(aligned, maps)
+    return Blocks(
+        graph, sources, known[0] if known else None, on_disk=bool(stores(graph))
+    )
+
+
+def _origin(value: Any) -> Any:
+    """Return the dataframe that an array was mapped from and the map, if known."""
+    origins = getattr(value, "origins", ()) if is_array(value) else ()
+    return origins[0] if origins and known_rows(value) is None else None
 
 
 def known_rows(collection: Any) -> tuple[int, ...] | None:
@@ -310,21 +329,46 @@ def _kind(collection: Any) -> str:
     return f"dask {type(collection).__name__}"
 
 
-def _read_others(others: dict[str, Any]) -> tuple[dict[Key, Any], list[Source]]:
-    """Read arrays, and bags as lists."""
-    lists = (v.map_partitions(list) if is_bag(v) else v for v in others.values())
-    optimized = dask.optimize(*lists)
+def _read(
+    collections: dict[str, Any], maps: dict[str, Callable[[Any], Any]]
+) -> tuple[list[Source], dict[Key, Any]]:
+    """Make one graph of all collections, in which what they share runs once."""
+    frames = {name: value for name, value in collections.items() if is_frame(value)}
+    others = {n: as_lists(v) for n, v in collections.items() if n not in frames}
     graph: dict[Key, Any] = {}
-    for mapping in {id(value.dask): value.dask for value in optimized}.values():
-        graph.update(ensure_dict(mapping))
-    sources = [
-        Source((name,), list(flatten(value.__dask_keys__())))
-        for name, value in zip(others, optimized, strict=True)
-    ]
-    return _with_persisted(graph, sources, others.values()), sources
+    sources = []
+    shuffled = False
+    if frames:
+        tasks, keys, shuffled = _read_frames(frames)
+        if maps:
+            # With a map among them each goes a way of its own.
+            for number, name in enumerate(frames):
+                piece = _pieces(tasks, keys, number)
+                if name in maps:
+                    piece = merge_columns(name, maps[name](piece))
+                others[name] = piece
+        else:
+            graph, sources = tasks, [Source(tuple(frames), keys)]
+    if others:
+        graph = share_fused({**graph, **optimize_together(others.values())})
+        sources += [
+            Source((name,), list(flatten(value.__dask_keys__())))
+            for name, value in others.items()
+        ]
+    graph = _with_persisted(graph, sources, collections.values())
+    _check_order(graph, sources, set(frames) if shuffled else set())
+    return sources, graph
 
 
-def _read_frames(frames: dict[str, Any]) -> tuple[dict[Key, Any], list[Source]]:
+def as_lists(collection: Any) -> Any:
+    """Return a bag whose partitions are lists; other collections as they are."""
+    return collection.map_partitions(list) if is_bag(collection) else collection
+
+
+def _read_frames(
+    frames: dict[str, Any],
+) -> tuple[dict[Key, Any], list[Key], bool]:
+    """Return a graph, the tasks that yield a tuple of frames, and if it shuffles."""
     import dask.dataframe as dd
 
     # dask's tuning would fuse partitions by the columns that are read, so that the
@@ -340,9 +384,47 @@ def _read_frames(frames: dict[str, Any]) -> tuple[dict[Key, Any], list[Source]]:
             meta=(None, "object"),
             align_dataframes=False,
         ).optimize()
-        graph = ensure_dict(joint.__dask_graph__())
-    sources = [Source(tuple(frames), list(flatten(joint.__dask_keys__())))]
-    return _with_persisted(graph, sources, frames.values()), sources
+        graph = as_nodes(ensure_dict(joint.__dask_graph__()))
+    shuffled = any("Shuffle" in type(part).__name__ for part in joint.expr.walk())
+    if len(frames) > 1 and len(stores(graph)) > 1:
+        raise ValueError(_unknown_order(" and ".join(frames)))
+    return graph, list(flatten(joint.__dask_keys__())), shuffled
+
+
+def _pieces(graph: dict[Key, Any], keys: list[Key], number: int) -> Any:
+    """Return one of the frames of each block, as a dask array of whole partitions."""
+    layer, name = f"frames-{keys[0][0]}", f"frame-{number}-{keys[0][0]}"
+    picks = {(name, at): (itemgetter(number), key) for at, key in enumerate(keys)}
+    layers = HighLevelGraph({layer: graph, name: picks}, {layer: set(), name: {layer}})
+    return da.Array(layers, name, ((np.nan,) * len(keys),), dtype=object)
+
+
+def _check_order(
+    graph: dict[Key, Any], sources: list[Source], shuffled: set[str]
+) -> None:
+    """Check that the collections take their rows from the same shuffles on disk."""
+    on_disk = stores(graph)
+    if len(sources) < 2 or not (on_disk or shuffled):
+        return
+    ways = [
+        (reached(graph, source.keys, on_disk), bool(shuffled & set(source.names)))
+        for source in sources
+    ]
+    if any(way != ways[0] for way in ways):
+        names = (name for source in sources for name in source.names)
+        raise ValueError(_unknown_order(" and ".join(names)))
+
+
+def _unknown_order(names: str) -> str:
+    return (
+        f"{names} cannot be paired: rows of them were shuffled (`shuffle`, `merge`, "
+        "`sort_values` and `set_index` do that), and they do not come from one "
+        "computation of the shuffle; each computation may order the rows anew. Pass "
+        "dataframes for all of them; or make one array of the dataframe "
+        "(`a = df.to_dask_array()`) and take all from it (`a[:, :-1]`, `a[:, -1]`); or "
+        "persist the dataframe first; or let dask shuffle with tasks before dataframes "
+        'become arrays: `dask.config.set({"dataframe.shuffle.method": "tasks"})`.'
+    )
 
 
 def _pair(names: tuple[str, ...], *frames: Any) -> tuple[Any, ...]:

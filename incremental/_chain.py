@@ -33,6 +33,7 @@ from dask.utils import key_split
 from toolz import merge
 
 from incremental._blocks import Blocks, Key, Source
+from incremental._joint_graph import stores
 from incremental._notes import noted
 
 Step = Callable[..., Any]
@@ -162,7 +163,7 @@ def fold(
     object
         The last state.
     """
-    plan = plan_pass(blocks, order)
+    plan = plan_pass(blocks, order, get)
     graph: Graph = {}
     before = None if prepare is None else _Stage(graph, prepare_name, _apply, prepare)
     steps = _Stage(graph, name, _use, step)
@@ -283,7 +284,7 @@ def map_blocks(
     Only for results that are small: all of them are returned. Of all blocks unless
     their positions are given.
     """
-    plan = plan_pass(blocks, range(len(blocks)) if order is None else order)
+    plan = plan_pass(blocks, range(len(blocks)) if order is None else order, get)
     graph: Graph = {}
     calls = _Stage(graph, name, _apply, function)
     keys = []
@@ -451,8 +452,22 @@ class Plan:
         )
 
 
-def plan_pass(blocks: Blocks, order: Sequence[int]) -> Plan:
-    """Plan a pass, with statistics of many blocks settled."""
+def plan_pass(blocks: Blocks, order: Sequence[int], get: Callable[..., Any]) -> Plan:
+    """Plan a pass, with statistics of many blocks settled.
+
+    Raises
+    ------
+    ValueError
+        If rows go through a store on disk and the scheduler may run a task twice,
+        which would put its rows there twice.
+    """
+    if blocks.on_disk and _is_remote(get):
+        raise ValueError(
+            f"The rows of {' and '.join(blocks.names)} are shuffled on the disk of one "
+            "machine, which is not safe on a cluster: after the loss of a worker rows "
+            "would be missing there, or be there twice. Pass `shuffle_method='tasks'`, "
+            "or make the collection while the client is there, or persist it first."
+        )
     return Plan(settle(blocks), order, blocks.describe())
 
 
@@ -509,6 +524,7 @@ def _statistics(blocks: Blocks) -> list[Key]:
     reads = _some_reads(ordered, needs)
     users = _some_users(blocks, ordered, needs)
     reducing = {k for k in ordered if len(reads[k]) > 2 and len(users[k]) > 1}
+    reducing -= _uses_of_stores(ordered, needs)
     direct = _dependencies_first(outputs - reducing, needs, reducing)
     used_directly = {key for key in direct if len(needs(key)) == 0}
     nearest = {need for key in direct for need in needs(key)} | outputs
@@ -517,6 +533,25 @@ def _statistics(blocks: Blocks) -> list[Key]:
         for key in ordered
         if key in reducing and key in nearest and reads[key] & used_directly
     ]
+
+
+def _uses_of_stores(ordered: list[Key], needs: Callable[[Key], list[Key]]) -> set[Key]:
+    """Find the tasks that write to a store on disk, wait for that, or read from it.
+
+    What they yield is not all that they do: none may be computed apart from the others.
+    """
+    on_disk = stores(dict.fromkeys(ordered))
+    if not on_disk:
+        return set()
+    after: set[Key] = set()
+    for key in ordered:
+        if key in on_disk or not after.isdisjoint(needs(key)):
+            after.add(key)
+    found = {key for key in ordered if not on_disk.isdisjoint(needs(key))}
+    for key in reversed(ordered):
+        if key in found:
+            found.update(after.intersection(needs(key)))
+    return found | on_disk
 
 
 def _some_reads(

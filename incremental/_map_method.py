@@ -8,7 +8,9 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+from dask.delayed import Delayed
 from dask.tokenize import tokenize
+from toolz import compose
 
 from incremental._blocks import (
     is_array,
@@ -63,11 +65,10 @@ def map_method(
         meta = example_output(estimator, method, X, params)
     several = isinstance(meta, list | tuple)
     empty = [_empty_like(one, X) for one in (meta if several else [meta])]
-    model = dask.delayed(
-        estimator,
-        name=f"{type(estimator).__name__}-{tokenize(estimator)}",
-        traverse=False,
-    )
+    name = f"{type(estimator).__name__}-{tokenize(estimator)}"
+    # As `dask.delayed` makes it, dask cannot fuse it with a dataframe of one partition:
+    # it gives the task another name there than the task itself has.
+    model = Delayed(name, {name: estimator})
     if not several:
         mapped = _map(_apply, method, X, empty[0], model, method, params, empty[0])
         # A parameter may let it write to what it is given.
@@ -99,9 +100,13 @@ def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
     """Map over blocks, with the kind, type and columns of the result given."""
     map_blocks = partial(_map_blocks, function, name, empty, args)
     mapped = map_blocks(X)
-    if not is_array(mapped) or mapped.ndim != 2 or known_rows(mapped) is not None:
+    if not is_array(mapped) or known_rows(mapped) is not None:
         return mapped
-    return Partitions.view(mapped, (X, map_blocks) if is_frame(X) else None)
+    if is_frame(X):
+        return Partitions.view(mapped, (X, map_blocks))
+    for frame, before in getattr(X, "origins", ()):
+        return Partitions.view(mapped, (frame, compose(map_blocks, before)))
+    return Partitions.view(mapped)
 
 
 def _map_blocks(

@@ -19,6 +19,7 @@ class Partitions(da.Array):  # type: ignore[misc]
     """A dask array of unknown lengths that NumPy puts beside others.
 
     dask's own refuse that, as they need not have the same rows.
+    It also remembers the dataframe it was mapped from.
     `sklearn.pipeline.FeatureUnion` and `sklearn.compose.ColumnTransformer` put what
     their transformers yield side by side, and that is of the same partitions.
     """
@@ -53,7 +54,8 @@ class Partitions(da.Array):  # type: ignore[misc]
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Put columns side by side; all else is as for other dask arrays."""
         stacks = func is np.hstack and not kwargs
-        if stacks or (func is np.concatenate and kwargs == {"axis": 1}):
+        stacks = stacks or (func is np.concatenate and kwargs == {"axis": 1})
+        if stacks and all(np.ndim(one) == 2 for one in args[0]):
             return _beside(args[0])
         return super().__array_function__(func, types, args, kwargs)
 

@@ -118,7 +118,7 @@ def test_blocks_are_read_in_the_order_of_their_use():
 def test_the_pieces_of_a_block_are_one_task_where_no_other_needs_them():
     X = da.ones((6, 2), chunks=(2, 2)).map_blocks(np.negative)
     blocks = align({"X": X, "y": da.arange(6, chunks=2)})
-    plan = plan_pass(blocks, range(3))
+    plan = plan_pass(blocks, range(3), get_sync)
     assert all(len(block.outputs) == 1 for block in plan.blocks)
 
 
