@@ -175,6 +175,7 @@ def align(collections: Mapping[str, Any]) -> Blocks:
     ValueError
         If the rows cannot be paired.
     """
+    collections = {name: _as_series(value) for name, value in collections.items()}
     leader, first = next(iter(collections.items()))
     if not is_lazy(first):
         lazy = next(name for name, value in collections.items() if is_lazy(value))
@@ -199,6 +200,12 @@ def align(collections: Mapping[str, Any]) -> Blocks:
             sources.extend(found)
     known = [rows for value in others.values() if (rows := known_rows(value))]
     return Blocks(graph, sources, known[0] if known else None)
+
+
+def _as_series(value: Any) -> Any:
+    """Return the index of a dask dataframe as a series that has it as index too."""
+    is_index = is_frame(value) and hasattr(type(value), "to_series")
+    return value.to_series() if is_index else value
 
 
 def known_rows(collection: Any) -> tuple[int, ...] | None:
@@ -232,7 +239,7 @@ def _align_to(leader: str, first: Any, name: str, value: Any) -> Any:
         return _as_array(leader, first, name, value)
     if is_array(value):
         return _align_array(leader, first, name, merge_columns(name, value))
-    if is_frame(first):
+    if is_frame(first) and is_frame(value):
         value = _align_divisions(first, value)
     _check_block_counts(leader, first, name, value)
     return value
