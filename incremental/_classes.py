@@ -85,13 +85,13 @@ def check_classes(y: Any, classes: Any) -> None:
         If it does, or if values are missing; the message names them.
     """
     columns = _columns(y)
-    _check_missing(columns)
     per_output = classes if _is_nested(classes) else [classes]
     if len(columns) != len(per_output):
         return
     for column, known in zip(columns, per_output, strict=True):
-        unknown = column[~np.isin(column, np.asarray(known))]
+        unknown = _unknown(column, np.asarray(known))
         if len(unknown):
+            _check_missing([unknown])
             raise ValueError(
                 f"y holds the classes {_unique(unknown)[0].tolist()}, which are not "
                 f"among classes={np.asarray(known).tolist()}. Pass all classes that "
@@ -126,6 +126,14 @@ def _unique(y: Any) -> list[Any]:
     columns = _columns(y)
     _check_missing(columns)
     return [np.unique(column) for column in columns]
+
+
+def _unknown(column: Any, known: Any) -> Any:
+    try:
+        return column[~np.isin(column, known)]
+    except TypeError:
+        _check_missing([column])  # pandas' NA cannot be compared
+        raise
 
 
 def _check_missing(columns: list[Any]) -> None:
