@@ -194,6 +194,7 @@ def align(collections: Mapping[str, Any]) -> Blocks:
     origins = {n: origin for n, v in collections.items() if (origin := _origin(v))}
     maps = {name: map_blocks for name, (_, map_blocks) in origins.items()}
     collections = {**collections, **{n: frame for n, (frame, _) in origins.items()}}
+    collections = {name: _as_series(value) for name, value in collections.items()}
     leader, first = next(iter(collections.items()))
     if not is_lazy(first):
         lazy = next(name for name, value in collections.items() if is_lazy(value))
@@ -218,6 +219,12 @@ def _origin(value: Any) -> Any:
     """Return the dataframe that an array was mapped from and the map, if known."""
     origins = getattr(value, "origins", ()) if is_array(value) else ()
     return origins[0] if origins and known_rows(value) is None else None
+
+
+def _as_series(value: Any) -> Any:
+    """Return the index of a dask dataframe as a series that has it as index too."""
+    is_index = is_frame(value) and hasattr(type(value), "to_series")
+    return value.to_series() if is_index else value
 
 
 def known_rows(collection: Any) -> tuple[int, ...] | None:
@@ -251,7 +258,7 @@ def _align_to(leader: str, first: Any, name: str, value: Any) -> Any:
         return _as_array(leader, first, name, value)
     if is_array(value):
         return _align_array(leader, first, name, merge_columns(name, value))
-    if is_frame(first):
+    if is_frame(first) and is_frame(value):
         value = _align_divisions(first, value)
     _check_block_counts(leader, first, name, value)
     return value

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache, cached_property, partial
 from typing import Any
 
 import dask
 
+from incremental._blocks import Blocks, align, is_lazy
 from incremental._copy import copy_estimator
+from incremental._documents import as_documents
 from incremental._partial_fit import Fitting
 from incremental._passes import Progress
-from incremental._scoring import gathered_methods
+from incremental._scoring import OnBlocks, as_scorer
 
 
 class FitTasks:
@@ -29,7 +32,8 @@ class FitTasks:
     max_iter : int
     X, y : array-like or collection
         As they are given to the fit. Callbacks get X as it is, and y computed; what
-        their fitted estimator predicts for X is computed too, as scorers need it.
+        their fitted estimator predicts for X is computed too, as scorers need it, from
+        the blocks that y is taken from.
 
     References
     ----------
@@ -38,9 +42,11 @@ class FitTasks:
 
     def __init__(self, estimator: Any, max_iter: int, X: Any, y: Any) -> None:
         self._estimator = estimator
-        self._data = {"X": lambda: X, "y": lambda: dask.compute(y)[0]}
+        self._X, self._y = X, y
         self._fit = estimator._init_callback_context(max_subtasks=max_iter)
-        self._fit.call_on_fit_task_begin(estimator=estimator, **self._data)
+        self._fit.call_on_fit_task_begin(
+            estimator=estimator, X=lambda: X, y=lambda: dask.compute(y)[0]
+        )
         self._blocks_left = self._passes = 0
         self._pass: Any = None
         self._block: Any = None
@@ -67,11 +73,11 @@ class FitTasks:
 
     def end_pass(self, progress: Progress) -> bool:
         """End the task of a pass; return whether to stop."""
-        return self._end(self._pass, lambda: progress.fitting.estimator, **self._data)
+        return self._end(self._pass, lambda: progress.fitting.estimator, on_data=True)
 
     def end_fit(self, fitting: Fitting) -> None:
         """End the task of the fit."""
-        self._end(self._fit, lambda: fitting.estimator, **self._data)
+        self._end(self._fit, lambda: fitting.estimator, on_data=True)
 
     def _begin_block(self) -> None:
         if self._blocks_left > 0:
@@ -81,16 +87,52 @@ class FitTasks:
         task = parent.subcontext(task_name=name, **options)
         return task.call_on_fit_task_begin(estimator=self._estimator)
 
-    def _end(self, task: Any, load: Callable[[], Any], **data: Any) -> bool:
+    def _end(
+        self, task: Any, load: Callable[[], Any], *, on_data: bool = False
+    ) -> bool:
+        look = cache(lambda: self._look(load()))
+        data = {"X": lambda: self._X, "y": lambda: self._compute_y(look()[1])}
         return bool(
             task.call_on_fit_task_end(
                 estimator=self._estimator,
-                reconstruction_attributes=lambda: self._fitted_attributes(load()),
-                **data,
+                reconstruction_attributes=lambda: _attributes(*look()),
+                **(data if on_data else {}),
             )
         )
 
-    def _fitted_attributes(self, learned: Any) -> dict[str, Any]:
+    def _look(self, learned: Any) -> tuple[Any, OnBlocks | None]:
+        """Return the fitted wrapper, and its estimator on the blocks if there are."""
         fitted = copy.copy(self._estimator)
         fitted.estimator_ = copy_estimator(learned)
-        return {"estimator_": fitted.estimator_, **gathered_methods(fitted)}
+        if self._blocks is None:
+            return fitted, None
+        return fitted, OnBlocks(
+            fitted.estimator_, self._blocks, X=self._X, wrapper=fitted
+        )
+
+    def _compute_y(self, on_blocks: OnBlocks | None) -> Any:
+        if self._y is None or on_blocks is None:
+            return dask.compute(self._y)[0]
+        return on_blocks.gather()["y"]
+
+    @cached_property
+    def _blocks(self) -> Blocks | None:
+        if not is_lazy(self._X):
+            return None
+        X = as_documents(self._estimator.estimator, self._X)
+        return align({"X": X} if self._y is None else {"X": X, "y": self._y})
+
+
+def _attributes(fitted: Any, on_blocks: OnBlocks | None) -> dict[str, Any]:
+    """Return what callbacks' fitted estimator has beside its parameters."""
+    attributes = {"estimator_": fitted.estimator_}
+    if on_blocks is None:
+        return attributes
+    names = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+    found = {name: getattr(on_blocks, name) for name in names if hasattr(fitted, name)}
+    if hasattr(fitted, "score"):
+        own = fitted.scoring is None
+        found["score"] = (
+            on_blocks.score if own else partial(as_scorer(fitted.scoring), on_blocks)
+        )
+    return {**attributes, **found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from functools import reduce
 from typing import Any
 
@@ -31,6 +32,11 @@ def find_classes(estimator: Any, y: Any) -> Any:
     -------
     ndarray of shape (n_classes,), or a list of them, one for each output. The numbers
     of the outputs if the estimator takes several outputs as labels.
+
+    Raises
+    ------
+    ValueError
+        If values of y are missing.
     """
     if _n_outputs(y) > 1 and get_tags(estimator).classifier_tags.multi_label:
         return np.arange(_n_outputs(y))
@@ -76,15 +82,16 @@ def check_classes(y: Any, classes: Any) -> None:
     Raises
     ------
     ValueError
-        If it does; the message names them.
+        If it does, or if values are missing; the message names them.
     """
     columns = _columns(y)
     per_output = classes if _is_nested(classes) else [classes]
     if len(columns) != len(per_output):
         return
     for column, known in zip(columns, per_output, strict=True):
-        unknown = column[~np.isin(column, np.asarray(known))]
+        unknown = _unknown(column, np.asarray(known))
         if len(unknown):
+            _check_missing([unknown])
             raise ValueError(
                 f"y holds the classes {_unique(unknown)[0].tolist()}, which are not "
                 f"among classes={np.asarray(known).tolist()}. Pass all classes that "
@@ -116,7 +123,38 @@ def _columns(y: Any) -> list[Any]:
 
 
 def _unique(y: Any) -> list[Any]:
-    return [np.unique(column) for column in _columns(y)]
+    columns = _columns(y)
+    _check_missing(columns)
+    return [np.unique(column) for column in columns]
+
+
+def _unknown(column: Any, known: Any) -> Any:
+    try:
+        return column[~np.isin(column, known)]
+    except TypeError:
+        _check_missing([column])  # pandas' NA cannot be compared
+        raise
+
+
+def _check_missing(columns: list[Any]) -> None:
+    missing = sum(_count_missing(column) for column in columns)
+    if missing:
+        raise ValueError(
+            f"y holds {missing} missing values (NaN, None or NA), which are no class. "
+            "Leave out their rows where X, y and all other rows come from, for example "
+            'with `df.dropna(subset=["y"])` before X and y are taken from df.'
+        )
+
+
+def _count_missing(column: Any) -> int:
+    if column.dtype.kind in "fcmM":
+        return int(np.count_nonzero(column != column))
+    if column.dtype.kind != "O":
+        return 0
+    pandas = sys.modules.get("pandas")
+    if pandas is not None:
+        return int(np.count_nonzero(pandas.isna(column)))
+    return sum(one is None or bool(one != one) for one in column)
 
 
 def _join(found: list[list[Any]]) -> Any:

@@ -13,7 +13,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
-from incremental._blocks import is_lazy, known_rows, n_rows
+from incremental._blocks import check_rows, is_lazy, known_rows, n_rows
 from incremental._callbacks import FitTasks
 from incremental._chain import resolve_prefetch, scheduler
 from incremental._check import check_batch_size, check_passes
@@ -23,6 +23,7 @@ from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
 from incremental._documents import as_documents
 from incremental._known import has_callbacks, is_scaler
+from incremental._notes import noted
 from incremental._partial_fit import Fitting
 from incremental._passes import Passes, Progress
 from incremental._post_fit import ParallelPostFit, check_target
@@ -208,7 +209,8 @@ optional
         **params
             Arguments of the estimator's ``partial_fit``. `classes` goes before the
             parameter of the wrapper. Collections and arrays as long as X are cut with
-            the blocks, such as ``sample_weight``; others pass as they are.
+            the blocks, such as ``sample_weight``; others pass as they are. Where the
+            length of X is unknown, what may be as long is refused.
 
         Returns
         -------
@@ -327,12 +329,23 @@ optional
         return self.tol is not None and not self.early_stopping
 
     def _validation_score(self, training: Training) -> Any:
-        if self.validation_data is not None:
-            data = self.validation_data
-            return lambda estimator, _: ParallelPostFit(
-                estimator, scoring=self.scoring
-            ).score(*data)
-        return partial(training.score, self.scoring) if self.early_stopping else None
+        if self.validation_data is None:
+            judge = partial(training.score, self.scoring)
+            return judge if self.early_stopping else None
+        data = dict(zip(("X", "y"), self.validation_data, strict=True))
+        with noted("in validation_data"):
+            # Before the first pass, and not after it.
+            rows = {name: value for name, value in data.items() if value is not None}
+            if cut(rows) is None:
+                check_rows(rows, rows.values())
+
+        def score(estimator: Any, held_out: Any) -> float:
+            with noted("while scoring validation_data"):
+                wrapper = ParallelPostFit(estimator, scoring=self.scoring)
+                received: float = wrapper.score(**data)
+                return received
+
+        return score
 
     def _open_checkpoints(self, training: Training) -> Checkpoints | None:
         if self.checkpoint is None:
@@ -360,6 +373,8 @@ optional
         ------
         TypeError
             If the estimator does not take a parameter.
+        ValueError
+            If a parameter may have an entry for each row or not.
         """
         classes = {"classes": params.pop("classes", None)}
         if classes["classes"] is None:
@@ -370,7 +385,7 @@ optional
         check_params(estimator, {**params, **classes})
         rows = {"X": X} if y is None or is_scaler(estimator) else {"X": X, "y": y}
         for name, value in params.items():
-            if _is_row_wise(name, value, X):
+            if _is_row_wise(name, value, X, y):
                 rows[name] = value
         others = {name: params[name] for name in params if name not in rows}
         return rows, {**others, **classes}
@@ -393,12 +408,33 @@ def _new_rng(random_state: Any) -> np.random.RandomState:
     return rng if seed is None else np.random.RandomState(seed)
 
 
-def _is_row_wise(name: str, value: Any, X: Any) -> bool:
+def _is_row_wise(name: str, value: Any, X: Any, y: Any) -> bool:
     if is_lazy(value):
         return True
-    if isinstance(value, str) or not hasattr(value, "__len__") or np.ndim(value) == 0:
+    if isinstance(value, str) or not hasattr(value, "__len__"):
         return False
-    if name.rpartition("__")[2] == "sample_weight":
+    last_name = name.rpartition("__")[2]
+    if last_name == "classes" or np.ndim(value) == 0:
+        return False
+    if last_name == "sample_weight":
         return True
-    known = known_rows(X) if is_lazy(X) else (n_rows(X),)
-    return known is not None and n_rows(value) == sum(known)
+    length = _n_rows(X)
+    if length is None and y is not None:
+        length = _n_rows(y)
+    if length is None:
+        raise ValueError(
+            f"{name} has {n_rows(value)} entries ({type(value).__name__}), and the "
+            "number of rows of X is unknown, so that it cannot be told whether it has "
+            "one for each row. If it does, pass it as a dask collection that is cut "
+            "like X, such as a column of the same dataframe. If it does not, set it as "
+            "a parameter of the estimator, or pass an X of known length "
+            "(`X.to_dask_array(lengths=True)` or `compute_chunk_sizes()`)."
+        )
+    return n_rows(value) == length
+
+
+def _n_rows(rows: Any) -> int | None:
+    if not is_lazy(rows):
+        return n_rows(rows)
+    known = known_rows(rows)
+    return None if known is None else sum(known)

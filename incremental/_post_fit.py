@@ -311,7 +311,10 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         """Score the predictions for X.
 
         Accuracy and R² are computed block by block and nothing is gathered. With
-        `scoring`, predictions are made in parallel; they and y are gathered, X is not.
+        `scoring`, predictions are made in parallel; they and y are gathered from the
+        same blocks, X is not. A callable that says nothing of the methods it calls, as
+        `sklearn.metrics.make_scorer` does, has all predictions gathered that it may
+        ask for.
 
         Parameters
         ----------
@@ -328,6 +331,8 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         TypeError
             If the estimator has a ``score`` of its own, which does not work block by
             block, and `scoring` is None.
+        ValueError
+            If the rows cannot be paired, or there are none.
         """
         estimator = self._fitted_estimator()
         X = as_documents(estimator, X)
@@ -339,7 +344,9 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         scorer = as_scorer(self.scoring)
         if not (is_lazy(X) or is_lazy(y)):
             return float(scorer(estimator, X, y, **weight))
-        return score_gathered(scorer, self, X, y, **weight)
+        rows = {"X": X} if y is None else {"X": X, "y": y}
+        score: float = score_gathered(scorer, self, {**rows, **weight}, X)
+        return score
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata goes to which method of the estimator.

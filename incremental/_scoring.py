@@ -1,8 +1,13 @@
-"""Scores of predictions made in parallel, without gathering the data."""
+"""Scores of predictions made in parallel, without gathering the data.
+
+This is the only module that touches the private state of scikit-learn's scorers: which
+methods they call (``_response_method``), to make no other predictions. Tested with
+scikit-learn 1.9.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
@@ -11,9 +16,11 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.frozen import FrozenEstimator
 
-from incremental._blocks import Blocks, align, is_lazy, n_rows
+from incremental._blocks import Blocks, align, check_rows, is_lazy, n_rows
 from incremental._chain import map_blocks, scheduler
 from incremental._compose import last_step
+from incremental._copy import writes_to_input
+from incremental._documents import as_list
 
 
 def as_scorer(scoring: Any) -> Callable[..., float]:
@@ -104,8 +111,11 @@ def score_blocks(
 
 
 def score_gathered(
-    scorer: Callable[..., float], wrapper: Any, X: Any, y: Any, **params: Any
-) -> float:
+    scorer: Callable[..., Any],
+    wrapper: Any,
+    rows: Mapping[str, Any],
+    X: Any,
+) -> Any:
     """Call a scorer on predictions made in parallel; they and y are gathered.
 
     Parameters
@@ -113,16 +123,16 @@ def score_gathered(
     scorer : callable
         ``scorer(estimator, X, y, **params)``.
     wrapper : estimator
-        Whose methods are lazy.
-    X : dask array or dataframe of shape (n_samples, n_features)
-        Never computed, unless the scorer itself does it.
-    y : array or frame of shape (n_samples,) or (n_samples, n_outputs), or None
-    **params
-        Row-wise ones are gathered too.
+        Fitted; its methods are lazy.
+    rows : dict
+        X, and perhaps y and parameters of the scorer that have an entry for each row.
+    X : dask array, dataframe, series or bag
+        What the scorer gets as X: it is never computed, unless the scorer does it.
     """
-    lazy = {name: value for name, value in params.items() if is_lazy(value)}
-    y, gathered = dask.compute(y, lazy)
-    return scorer(_Gathered(wrapper), X, y, **{**params, **gathered})
+    estimator = wrapper._fitted_estimator()
+    on_blocks = OnBlocks(estimator, align(rows), X=X, wrapper=wrapper)
+    gathered = dict(on_blocks.gather(_responses(scorer, estimator)))
+    return scorer(on_blocks, X, gathered.pop("y", None), **gathered)
 
 
 def score_held_out(
@@ -141,9 +151,8 @@ def score_held_out(
     order : sequence of int
         Positions of the blocks.
     """
-    on_blocks = _OnBlocks(estimator, blocks, order)
-    responses = [name for name in _RESPONSES if hasattr(estimator, name)]
-    gathered = on_blocks.gather(responses)
+    on_blocks = OnBlocks(estimator, blocks, order)
+    gathered = on_blocks.gather(_responses(scorer, estimator))
     return float(scorer(on_blocks, None, gathered.get("y")))
 
 
@@ -151,36 +160,79 @@ def score_held_out(
 _RESPONSES = ("predict", "predict_proba", "decision_function")
 
 
-class _OnBlocks:
-    """An estimator whose methods return their output for blocks, whatever X is."""
+def _responses(scorer: Any, estimator: Any) -> list[str]:
+    """Return what a scorer will ask for, or may: the methods that the estimator has."""
+    asked = getattr(scorer, "_response_method", None) or _RESPONSES
+    names = [asked] if isinstance(asked, str) else asked
+    found = [name for name in names if hasattr(estimator, name)]
+    # One of scikit-learn's takes the first that is there.
+    return found if names is _RESPONSES else found[:1]
 
-    def __init__(self, estimator: Any, blocks: Blocks, order: Sequence[int]) -> None:
+
+class OnBlocks:
+    """An estimator whose methods return their output for the rows of blocks, computed.
+
+    They do so for the X of the blocks; for another one they compute what those of the
+    wrapper return.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    blocks : Blocks
+        Of X, and perhaps y and other rows.
+    order : sequence of int, optional
+        Positions of the blocks; all of them by default.
+    X : object
+        What stands for the X of the blocks.
+    wrapper : estimator, optional
+        The estimator itself by default.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        blocks: Blocks,
+        order: Sequence[int] | None = None,
+        X: Any = None,
+        wrapper: Any = None,
+    ) -> None:
         self._estimator = estimator
         self._blocks = blocks
         self._order = order
-        self._gathered: dict[str, Any] = {}
+        self._X = X
+        self._wrapper = estimator if wrapper is None else wrapper
+        self._rows: dict[str, Any] | None = None
+        self._outputs: dict[str, Any] = {}
 
-    def gather(self, methods: list[str]) -> dict[str, Any]:
-        """Gather y and the output of methods."""
-        respond = partial(_respond, self._blocks.names, self._estimator, methods)
-        parts = map_blocks(
-            self._blocks, respond, get=scheduler(), name="score", order=self._order
-        )
-        parts = [part for part in parts if part is not None]
-        if not parts:
-            raise ValueError("X has no rows in any block; expected at least one.")
-        for name in parts[0]:
-            several = [part[name] for part in parts]
-            self._gathered[name] = (
-                [np.concatenate(outputs) for outputs in zip(*several, strict=True)]
-                if isinstance(several[0], list)
-                else np.concatenate(several)
-            )
-        return self._gathered
+    def gather(self, methods: Sequence[str] = _RESPONSES) -> dict[str, Any]:
+        """Gather y and all else that is beside X, and what methods return, in one read.
+
+        Parameters
+        ----------
+        methods : sequence of str
+            Those that the estimator does not have are left out.
+
+        Returns
+        -------
+        dict
+            Without X and what the methods return.
+        """
+        calls: dict[str, Any] = {
+            name: {} for name in methods if hasattr(self._estimator, name)
+        }
+        self._outputs.update(self._read(calls))
+        return self._rows or {}
 
     def score(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> float:
         """Score the estimator as its own ``score`` does."""
-        return score_blocks(self._estimator, self._blocks, self._order)
+        rows = (X, y, sample_weight)
+        if X is self._X and not any(map(is_lazy, rows[1:])):
+            score, finish = score_of(self._estimator)
+            return float(finish([score(y, self.predict(X), sample_weight)]))
+        if any(map(is_lazy, rows)):
+            return score_by_block(self._estimator, *rows)
+        return float(self._estimator.score(*rows))
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._estimator, name)
@@ -188,55 +240,115 @@ class _OnBlocks:
             return value
 
         @wraps(value)
-        def gathered(X: Any) -> Any:
-            if name not in self._gathered:
-                self.gather([name])
-            return self._gathered[name]
+        def gathered(*args: Any, **params: Any) -> Any:
+            X = params.get("X", args[0] if args else self)
+            if X is not self._X:
+                method = getattr(self._wrapper, name)
+                return dask.compute(method(*args, **params))[0]
+            if len(args) > 1:
+                raise TypeError(f"Pass all arguments of `{name}` but X by keyword.")
+            params.pop("X", None)
+            if params:
+                return self._read({name: params})[name]
+            if name not in self._outputs:
+                self._outputs.update(self._read({name: {}}))
+            return self._outputs[name]
 
         return gathered
 
+    def _read(self, calls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Read the blocks, and return what methods return for them.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, or y is not what it was before.
+        """
+        parts = map_blocks(
+            self._blocks,
+            partial(_respond, self._blocks.names, self._estimator, calls),
+            get=scheduler(),
+            name="score",
+            order=self._order,
+        )
+        parts = [part for part in parts if part is not None]
+        if not parts:
+            raise ValueError("X has no rows in any block; expected at least one.")
+        rows, outputs = (
+            {
+                name: stack([part[which][name] for part in parts])
+                for name in parts[0][which]
+            }
+            for which, stack in enumerate((_stack, _stack_outputs))
+        )
+        if self._rows is None:
+            self._rows = rows
+        elif "y" in rows and not _same(rows["y"], self._rows["y"]):
+            raise ValueError(
+                f"y has other values when it is read again for {list(calls)}, so that "
+                "they cannot be paired with the y that was read before. Seed what is "
+                "random in the collections or persist them, or pass a scorer that "
+                "says what it needs: `make_scorer(..., response_method=...)`."
+            )
+        return outputs
+
 
 def _respond(
-    names: tuple[str, ...], estimator: Any, methods: list[str], *pieces: Any
-) -> Any:
-    block = dict(zip(names, pieces, strict=True))
-    if n_rows(block["X"]) == 0:
+    names: tuple[str, ...],
+    estimator: Any,
+    calls: Mapping[str, Mapping[str, Any]],
+    *pieces: Any,
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    if check_rows(names, pieces) == 0:
         return None
-    found = {name: getattr(estimator, name)(block["X"]) for name in methods}
-    return {**found, "y": np.asarray(block["y"])} if "y" in block else found
+    block = dict(zip(names, pieces, strict=True))
+    X = block.pop("X")
+    outputs = {name: _ask(estimator, name, X, call) for name, call in calls.items()}
+    return block, outputs
 
 
-def gathered_methods(wrapper: Any) -> dict[str, Callable[..., Any]]:
-    """Return those methods that scorers call, returning what they do, computed.
+def _ask(
+    estimator: Any, method: str, X: Any, params: Mapping[str, Any] | None = None
+) -> Any:
+    """Call a method on the X of a block, which may be the caller's own array."""
+    own = X.copy() if writes_to_input(estimator) else X
+    output = getattr(estimator, method)(as_list(estimator, own), **(params or {}))
+    is_list = isinstance(output, list | tuple) and len(output) > 0
+    several = is_list and np.ndim(output[0]) > 0
+    for one in output if several else [output]:
+        if n_rows(one) != n_rows(X):
+            raise ValueError(
+                f"{type(estimator).__name__}.{method} returned {n_rows(one)} rows for "
+                f"{n_rows(X)} rows of X; expected one for each."
+            )
+    return list(output) if several else output
 
-    Parameters
-    ----------
-    wrapper : estimator
-        Fitted; its methods are lazy.
-    """
-    gathered = _Gathered(wrapper)
-    names = ("predict", "predict_proba", "predict_log_proba", "decision_function")
-    return {name: getattr(gathered, name) for name in names if hasattr(wrapper, name)}
+
+def _stack_outputs(parts: list[Any]) -> Any:
+    if isinstance(parts[0], list):
+        return [_stack(list(outputs)) for outputs in zip(*parts, strict=True)]
+    return _stack(parts)
 
 
-class _Gathered:
-    """An estimator whose methods return what the wrapper's would, computed."""
+def _stack(parts: list[Any]) -> Any:
+    """Put the rows of blocks below each other."""
+    first = parts[0]
+    if hasattr(first, "iloc"):
+        import pandas as pd
 
-    def __init__(self, wrapper: Any) -> None:
-        self._wrapper = wrapper
+        return pd.concat(parts)
+    if hasattr(first, "tocsr"):
+        import scipy.sparse as sp
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "score":
-            return partial(score_by_block, self._wrapper._fitted_estimator())
-        value = getattr(self._wrapper, name)
-        if name.startswith("_") or not callable(value):
-            return value
+        return sp.vstack(parts, format="csr")
+    return np.concatenate([np.asarray(part) for part in parts])
 
-        @wraps(value)
-        def compute(*args: Any, **params: Any) -> Any:
-            return dask.compute(value(*args, **params))[0]
 
-        return compute
+def _same(one: Any, other: Any) -> bool:
+    if hasattr(one, "tocsr"):
+        return bool(one.shape == other.shape and (one != other).nnz == 0)
+    one, other = np.asarray(one), np.asarray(other)
+    return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
 
 
 def score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
@@ -265,24 +377,36 @@ def score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
 def _score_block(
     names: tuple[str, ...], estimator: Any, score: Callable[..., Any], *pieces: Any
 ) -> Any:
-    block = dict(zip(names, pieces, strict=True))
-    rows = n_rows(block["X"])
-    if rows == 0:
+    if check_rows(names, pieces) == 0:
         return None
-    predicted = estimator.predict(block["X"])
+    block = dict(zip(names, pieces, strict=True))
+    predicted = _ask(estimator, "predict", block["X"])
     return score(block["y"], predicted, block.get("sample_weight"))
 
 
 def _count_correct(y: Any, predicted: Any, weight: Any) -> tuple[float, float]:
     from sklearn.metrics import accuracy_score
 
-    correct = accuracy_score(y, predicted, normalize=False, sample_weight=weight)
-    return correct, len(predicted) if weight is None else np.sum(np.asarray(weight))
+    # scikit-learn refuses weights that are all 0. Those of a block may be.
+    counts = weight is None or np.any(np.asarray(weight))
+    weights = {"sample_weight": weight} if counts else {}
+    correct = accuracy_score(y, predicted, normalize=False, **weights)
+    total = len(predicted) if weight is None else np.sum(np.asarray(weight))
+    return (correct if counts else 0.0), total
 
 
 def _accuracy(parts: list[tuple[float, float]]) -> float:
     correct, total = np.sum(np.asarray(parts, dtype=float), axis=0)
+    _check_total_weight(total)
     return float(correct / total)
+
+
+def _check_total_weight(total: float) -> None:
+    if total == 0:
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number, but those of "
+            "all blocks sum to 0."
+        )
 
 
 class Moments(NamedTuple):
@@ -302,11 +426,29 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, y: Any, predicted: Any, weight: Any) -> Moments:
-        """Compute the moments of the rows of a block."""
+        """Compute the moments of the rows of a block.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite, or of other shapes.
+        """
         y, predicted = (
-            np.asarray(a, dtype=float).reshape(len(a), -1) for a in (y, predicted)
+            np.asarray(_finite(name, a), dtype=float).reshape(n_rows(a), -1)
+            for name, a in (("y", y), ("y_pred", predicted))
         )
-        w = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=float)
+        if y.shape != predicted.shape:
+            raise ValueError(
+                f"y has {y.shape[1]} outputs but the prediction has "
+                f"{predicted.shape[1]}; expected the same number."
+            )
+        w = np.ones(len(y))
+        if weight is not None:
+            w = np.asarray(_finite("sample_weight", weight), dtype=float)
+        if w.shape != (len(y),):
+            raise ValueError(
+                f"Sample weights must be 1D, got shape {w.shape}; expected ({len(y)},)."
+            )
         mean = np.average(y, axis=0, weights=w) if w.any() else np.zeros(y.shape[1])
         total, residual = w @ (y - mean) ** 2, w @ (y - predicted) ** 2
         return cls(len(y), w.sum(), mean, total, residual)
@@ -325,6 +467,12 @@ class Moments(NamedTuple):
         )
 
 
+def _finite(name: str, values: Any) -> Any:
+    from sklearn.utils import check_array
+
+    return check_array(values, ensure_2d=False, input_name=name)
+
+
 def _r2(parts: list[Moments]) -> float:
     import warnings
 
@@ -333,6 +481,7 @@ def _r2(parts: list[Moments]) -> float:
     first, *others = parts
     for part in others:
         first = first.merge(part)
+    _check_total_weight(first.weight)
     if first.rows < 2:
         warnings.warn(
             "R^2 score is not well-defined with less than two samples.",

@@ -7,8 +7,9 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.naive_bayes import GaussianNB
 
-from incremental import Incremental
+from incremental import Incremental, iter_blocks
 from incremental._blocks import align
 from incremental._chain import map_blocks, scheduler
 from tests.contracts import Recorder
@@ -195,3 +196,40 @@ def test_bags_are_read_as_lists(scheduler):
     y = da.arange(10, chunks=3)
     for X_block, y_block in computed({"X": bag, "y": y}):
         assert [int(text) for text in X_block] == list(y_block)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_bag_pairs_with_a_frame(known, scheduler):
+    X = dd.from_pandas(pd.DataFrame({"a": range(12)}), npartitions=3)
+    y = db.from_sequence(range(12), npartitions=3)
+    X = X if known else X.clear_divisions()
+    for X_block, y_block in computed({"X": X, "y": y}):
+        np.testing.assert_array_equal(X_block[:, 0], y_block)
+
+
+def test_the_index_of_a_frame_pairs_with_it(parquet, scheduler):
+    frame = dd.read_parquet(parquet).set_index("y", sorted=True)
+    for X, y in [(frame, frame.index), (frame.clear_divisions(), frame.index)]:
+        blocks = list(iter_blocks(X[["f0"]], y))
+        assert len(blocks) == 10
+        assert sum(len(block) for _, block in blocks) == 200
+        for X_block, y_block in blocks:
+            np.testing.assert_array_equal(X_block["f0"], y_block * 20.0)
+
+
+def test_the_index_of_another_frame_is_refused():
+    frame = pd.DataFrame({"a": range(6)})
+    X = dd.from_pandas(frame, npartitions=1)
+    y = dd.from_pandas(frame[::-1], npartitions=1, sort=False).index
+    with pytest.raises(ValueError, match="different index labels"):
+        Incremental(Recorder()).fit(X, y)
+
+
+def test_a_classifier_learns_the_index_of_a_frame():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 50)
+    frame = pd.DataFrame({"a": y + rng.normal(size=100) / 10}, index=y)
+    lazy = dd.from_pandas(frame, npartitions=4, sort=False)
+    model = Incremental(GaussianNB()).fit(lazy, lazy.index)
+    assert model.classes_.tolist() == [0, 1]
+    assert model.score(lazy, lazy.index) == model.estimator_.score(frame, y)

@@ -195,3 +195,44 @@ def test_a_block_that_stops_its_pass_is_the_last_to_begin(data):
     callback = Keeping(lambda context: context.task_name == "block")
     make().set_callbacks(callback).fit(*lazy(data))
     assert "begin block 1" not in callback.told
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "roc_auc"])
+def test_the_scoring_monitor_pairs_rows_that_are_shuffled_as_they_are_read(
+    scoring, scheduler
+):
+    y = np.random.default_rng(0).integers(0, 2, size=200)
+    frame = pd.DataFrame({"a": y - 0.5, "y": y})
+    lazy = dd.from_pandas(frame, npartitions=4).map_partitions(
+        lambda part: part.sample(frac=1)
+    )
+    monitor = ScoringMonitor(scoring=scoring)
+    make().set_callbacks(monitor).fit(lazy[["a"]], lazy["y"])
+    assert {row[scoring] for row in monitor.get_logs().data if scoring in row} == {1.0}
+
+
+def test_a_fitted_estimator_that_a_callback_gets_scores_x_itself(data):
+    scores = []
+
+    class Scoring:
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+            if context.task_name == "pass":
+                received = fitted_estimator.score(X, y)
+                assert received == fitted_estimator.score(*data)
+                scores.append(received)
+
+    frame = pd.DataFrame(data[0]).rename(columns=str)
+    X = dd.from_pandas(frame, npartitions=3).to_dask_array()
+    y = dd.from_pandas(pd.Series(data[1]), npartitions=3)
+    for scoring in (None, "accuracy"):
+        make(scoring=scoring).set_callbacks(Scoring()).fit(X, y.to_dask_array())
+    assert len(scores) == 2

@@ -19,6 +19,8 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
 from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import SGDClassifier, SGDRegressor
+from sklearn.metrics import get_scorer
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -552,3 +554,173 @@ def test_classes_are_found_for_what_hands_them_on(data):
     X, y = cut(*data)
     selector = Incremental(SelectFromModel(SGD)).fit(X, y)
     assert list(selector.estimator_.estimator_.classes_) == [0, 1]
+
+
+@pytest.mark.parametrize("classes", [None, "given"])
+@pytest.mark.parametrize("kind", ["float", "object", "str", "Int64", "category"])
+def test_missing_values_of_y_are_named_with_their_block(kind, classes):
+    values = ["a", "b"] if kind in ("object", "str") else [0, 1]
+    y = pd.Series(values * 20, dtype="float" if kind == "category" else kind)
+    y[[11, 13]] = None
+    frame = pd.DataFrame({"a": np.arange(40.0), "y": y.astype(kind)})
+    lazy = dd.from_pandas(frame, npartitions=4)
+    model = Incremental(SGD, classes=classes and values)
+    with pytest.raises(ValueError, match="y holds 2 missing values.*dropna") as caught:
+        model.fit(lazy[["a"]], lazy["y"])
+    assert any("in block 1 (of 0 to 3)" in note for note in caught.value.__notes__)
+    with pytest.raises(ValueError, match="y holds 2 missing values"):
+        model.fit(frame[["a"]], frame["y"])
+
+
+def test_missing_values_of_a_column_of_y_are_named(data):
+    Y = np.stack([data[1], data[1]], axis=1).astype(float)
+    Y[30, 1] = np.nan
+    model = Incremental(MultiOutputClassifier(SGD))
+    with pytest.raises(ValueError, match="y holds 1 missing value") as caught:
+        model.fit(*cut(data[0], Y))
+    assert any("in block 1 (of 0 to 3)" in note for note in caught.value.__notes__)
+
+
+def test_missing_values_of_a_regressors_y_are_named_with_their_block(data):
+    y = np.where(np.arange(100) == 30, np.nan, data[0][:, 0])
+    with pytest.raises(ValueError, match="Input y contains NaN") as caught:
+        Incremental(SGDRegressor()).fit(*cut(data[0], y))
+    assert any("in block 1 (of 0 to 3)" in note for note in caught.value.__notes__)
+
+
+def unknown(data):
+    """Make X and y of unknown lengths, as a frame and as arrays."""
+    frame = pd.DataFrame(data[0], columns=list("abcd")).assign(y=data[1])
+    lazy = dd.from_pandas(frame, npartitions=4)
+    X, y = lazy[list("abcd")], lazy["y"]
+    return [(X, y), (X.to_dask_array(), y.to_dask_array())]
+
+
+@pytest.mark.parametrize("note", [np.arange(100), list(range(100)), [1, 2]])
+def test_what_may_have_an_entry_for_each_row_is_refused(note, data, no_compute):
+    for X, y in unknown(data):
+        with pytest.raises(ValueError, match="note has .* entries .*pass it as a dask"):
+            Incremental(Recorder()).fit(X, y, note=note)
+
+
+def test_what_has_an_entry_for_each_row_of_y_is_refused(data, no_compute):
+    X = unknown(data)[0][0]
+    y = da.from_array(data[1], chunks=25)
+    with pytest.raises(ValueError, match="note is in memory"):
+        Incremental(Recorder()).fit(X, y, note=np.arange(100))
+
+
+def test_what_has_not_as_many_entries_as_y_passes_as_it_is(data):
+    X = unknown(data)[0][0]
+    y = da.from_array(data[1], chunks=25)
+    model = Incremental(Recorder()).fit(X, y, note=[1, 2])
+    assert [call[3] for call in model.estimator_.calls_] == [[1, 2]] * 4
+
+
+@pytest.mark.parametrize("note", ["text", b"bytes", 3, None, {"a": 1}, {1, 2}])
+def test_what_cannot_have_an_entry_for_each_row_passes_as_it_is(note, data):
+    for X, y in unknown(data):
+        model = Incremental(Recorder()).fit(X, y, note=note)
+        assert [call[3] for call in model.estimator_.calls_] == [note] * 4
+
+
+@pytest.mark.parametrize("name", ["note", "sample_weight"])
+def test_lazy_parameters_beside_unknown_lengths_are_cut(name, data):
+    values = da.arange(100, chunks=25)
+    for X, y in unknown(data):
+        model = Incremental(Recorder(), shuffle_blocks=False).fit(
+            X, y, **{name: values}
+        )
+        place = 3 if name == "note" else 2
+        seen = [call[place] for call in model.estimator_.calls_]
+        np.testing.assert_array_equal(np.concatenate(seen), np.arange(100))
+
+
+def test_weights_of_a_block_that_are_all_0_reach_the_estimator(data):
+    weight = np.where(np.arange(100) < 25, 0.0, 1.0)
+    model = Incremental(Recorder(), shuffle_blocks=False)
+    calls = model.fit(*cut(*data), sample_weight=weight).estimator_.calls_
+    np.testing.assert_array_equal(np.concatenate([call[2] for call in calls]), weight)
+
+
+@pytest.mark.parametrize("estimator", [SGD, GaussianNB(), StandardScaler()])
+def test_weights_of_a_block_that_are_all_0_are_refused_by_whom_refuses_them(
+    estimator, data
+):
+    X, y = data
+    params = {"sample_weight": np.zeros(100)}
+    if not isinstance(estimator, StandardScaler):
+        params["classes"] = [0, 1]
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        plain_loop(estimator, X, y, params, (100,))
+    weight = np.where(np.arange(100) < 25, 0.0, 1.0)
+    with pytest.raises(ValueError, match="at least one non-zero") as caught:
+        Incremental(clone(estimator)).fit(*cut(X, y), sample_weight=weight)
+    assert any("in block 0 (of 0 to 3)" in note for note in caught.value.__notes__)
+
+
+VALIDATED = {"early_stopping": True, "max_iter": 2}
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_validation_target_with_nan_is_refused(lazy, data):
+    X, y = data[0], data[0][:, 0]
+    bad = np.where(np.arange(100) == 30, np.nan, y)
+    other = tuple(cut(X, bad)) if lazy else (X, bad)
+    model = Incremental(SGDRegressor(), validation_data=other, **VALIDATED)
+    with pytest.raises(ValueError, match="contains NaN") as caught:
+        model.fit(*cut(X, y))
+    assert any("validation_data" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+@pytest.mark.parametrize("kind", ["lazy", "in memory", "lazy X", "lazy y"])
+def test_validation_data_that_does_not_pair_is_refused_before_any_read(
+    scoring, kind, data, no_compute
+):
+    X, y = data
+    X_lazy, y_lazy = cut(X, y[:99])
+    other = {
+        "lazy": (X_lazy, y_lazy),
+        "in memory": (X, y[:99]),
+        "lazy X": (X_lazy, y[:99]),
+        "lazy y": (X, y_lazy),
+    }[kind]
+    model = Incremental(
+        SGD, classes=[0, 1], scoring=scoring, validation_data=other, **VALIDATED
+    )
+    with pytest.raises((ValueError, TypeError), match="rows|in memory") as caught:
+        model.fit(*cut(X, y))
+    assert any("validation_data" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy", "roc_auc"])
+def test_validation_data_of_another_index_is_refused(scoring, data):
+    frame = pd.DataFrame(data[0], columns=list("abcd")).assign(y=data[1])
+    X = dd.from_pandas(frame[list("abcd")], npartitions=1)
+    y = dd.from_pandas(frame["y"][::-1], npartitions=1, sort=False)
+    model = Incremental(SGD, scoring=scoring, validation_data=(X, y), **VALIDATED)
+    with pytest.raises(ValueError, match="different index labels"):
+        model.fit(X, dd.from_pandas(frame["y"], npartitions=1))
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy", "roc_auc"])
+@pytest.mark.parametrize("kind", ["lazy", "in memory", "lazy X", "frames"])
+def test_validation_data_is_scored_as_scikit_learn_does(scoring, kind, data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    other = {
+        "lazy": tuple(cut(X, y, rows=30)),
+        "in memory": (X, y),
+        "lazy X": (cut(X)[0], y),
+        "frames": tuple(dd.from_pandas(one, 3) for one in (frame, pd.Series(y))),
+    }[kind]
+    model = Incremental(SGD, scoring=scoring, validation_data=other, random_state=0)
+    given = cut(X, y)
+    if kind == "frames":
+        given = [dd.from_pandas(one, 4) for one in (frame, pd.Series(y))]
+    model.fit(*given)
+    expected = get_scorer(scoring or "accuracy")(
+        model.estimator_, frame if kind == "frames" else X, y
+    )
+    assert model.history_[0]["score"] == pytest.approx(expected, rel=1e-12)
