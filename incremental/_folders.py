@@ -71,7 +71,7 @@ class LocalFolder:
         """
         flags = os.O_RDWR | os.O_CREAT | _FLAGS
         while self._lock is None:
-            number = os.open(self._at(LOCK), flags, 0o600)
+            number = _open(self._at(LOCK), flags)
             try:
                 _lock_file(number)
             except OSError as error:
@@ -132,7 +132,7 @@ class LocalFolder:
         part = self._at(f"{name}.{uuid4().hex}.part")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
-            with open(os.open(part, flags, 0o600), "wb") as file:
+            with open(_open(part, flags), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -259,6 +259,14 @@ _FLAGS = (
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_BINARY", 0)
 )
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file that nobody else may write to, whatever the umask."""
+    number = os.open(path, flags, 0o600)
+    if os.name == "posix":
+        os.fchmod(number, 0o600)
+    return number
 
 
 def _is_file(entry: Mapping[str, Any]) -> bool:

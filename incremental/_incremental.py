@@ -103,12 +103,14 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):  # type: ignore[misc]
     checkpoint : str or path, default=None
         A directory, or a URL that fsspec opens, where `fit` writes down how far it is.
         Called again with the same arguments after it was killed, it goes on from there,
-        with the same result. Reading a checkpoint runs code that is in it: only you
-        should be able to write to the directory.
+        with the same result. Reading a checkpoint runs code that is in it: a directory
+        that others may write to, or one below such a directory, is refused. SIGTERM
+        saves the progress and exits. Each read of a block has to yield the same rows.
     checkpoint_every : int, default=10
         How many blocks are fitted between two checkpoints.
     keep_checkpoint : bool, default=False
-        Whether the last two checkpoints stay when the fit is over.
+        Whether the last two checkpoints stay when the fit is over. No fit goes on from
+        them, and the next one replaces them.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
         See `ParallelPostFit`.
     predict_proba_meta : array or pandas.DataFrame, default=None
@@ -221,7 +223,12 @@ optional
             If the estimator has no ``partial_fit``, or does not take a parameter.
         ValueError
             If a parameter is out of its range, the rows cannot be paired, y holds a
-            class that is not among `classes`, or a checkpoint is of another fit.
+            class that is not among `classes`, a checkpoint is of another fit, or, with
+            `checkpoint`, a block is not what it was when it was read before.
+        PermissionError
+            If others may have written a checkpoint.
+        RuntimeError
+            If another fit has the directory of the checkpoints.
         """
         check_passes(self)
         training = self._train(None, X, y, params, judged=self._is_judged)

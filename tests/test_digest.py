@@ -140,6 +140,32 @@ def test_it_makes_no_difference_how_blocks_lie_in_memory(kind, data, tmp_path):
         assert_same_state(received.estimator_, expected.estimator_)
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("row", [0, -1])
+def test_of_large_blocks_some_rows_are_compared(row, mapped, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6 * 517, 3))
+    target = as_dask((X[:, 0] > 0).astype(int), (517,) * 6)
+    scaler = ParallelPostFit(StandardScaler().fit(X))
+    options = {"classes": [0, 1], "batch_size": 100}
+
+    def given(X):
+        lazy = as_dask(X, (517,) * 6)
+        return scaler.transform(lazy) if mapped else lazy, target
+
+    expected = make(None, **options).fit(*given(X))
+    interrupted(make(tmp_path, **options), 9, *given(X))
+    other_layout = given(np.asfortranarray(X))
+    received = make(tmp_path, **options).fit(*other_layout)
+    assert_same_state(received.estimator_, expected.estimator_)
+    interrupted(make(tmp_path, **options), 9, *given(X))
+    block = manifest(tmp_path)["order"][-1]
+    X = X.copy()
+    X[517 * block : 517 * block + 517][row] += 1
+    with pytest.raises(ValueError, match="has other rows"):
+        make(tmp_path, **options).fit(*given(X))
+
+
 def texts(words, kind):
     documents = [f"some {word} more" for word in words]
     if kind == "bag":
