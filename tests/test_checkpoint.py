@@ -402,9 +402,7 @@ def test_what_is_learned_and_does_not_pickle_is_refused(data, tmp_path):
 class Slow(SGDClassifier):
     """Takes its time, and writes down that it learns."""
 
-    def __init__(self, log=None, random_state=0):
-        super().__init__(random_state=random_state)
-        self.log = log
+    log = None  # not a parameter, as it differs each time
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         if self.log is not None:
@@ -419,7 +417,8 @@ def fit_slowly(kind, folder, log, target):
     rng = np.random.default_rng(0)
     X = as_dask(rng.normal(size=(400, 3)), (20,) * 20)
     y = (X[:, 0] > 0).astype(int)
-    slow = Slow(log)
+    Slow.log = log
+    slow = Slow(random_state=0)
     model = Incremental(
         slow if kind == "model" else make_pipeline(StandardScaler(), slow),
         classes=[0, 1],
