@@ -81,6 +81,8 @@ def _parts(rows: Any) -> list[bytes]:
         return [part for one in (*wide, rows.data) for part in _parts(one)] + [
             repr(rows.shape).encode()
         ]
+    if isinstance(rows, np.ma.MaskedArray):
+        return [*_parts(np.ma.getmaskarray(rows)), *_parts(rows.filled())]
     if isinstance(rows, np.ndarray):
         about = repr((rows.dtype.str, rows.shape)).encode()
         if rows.dtype.kind in _PLAIN and not rows.dtype.hasobject:

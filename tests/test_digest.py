@@ -126,11 +126,15 @@ def layouts(data):
             (dd.from_pandas(frame[list("abcd")], npartitions=6), y),
             (dd.from_pandas(apart, npartitions=6), y),
         ],
+        "masked": [
+            (as_dask(np.ma.array(X, mask=X < -9), CHUNKS), target),
+            (as_dask(np.ma.array(np.asfortranarray(X), mask=X < -9), CHUNKS), target),
+        ],
         "sparse": [(csr, target), (csr.map_blocks(sp.csc_matrix), target)],
     }
 
 
-@pytest.mark.parametrize("kind", ["array", "frame", "sparse"])
+@pytest.mark.parametrize("kind", ["array", "frame", "masked", "sparse"])
 def test_it_makes_no_difference_how_blocks_lie_in_memory(kind, data, tmp_path):
     first, second = layouts(data)[kind]
     for one, other in ((first, second), (second, first)):
@@ -222,6 +226,16 @@ def test_blocks_that_are_held_out_are_compared(data, tmp_path):
     X[rows_of(block)] += 1
     with pytest.raises(ValueError, match=OTHER_ROWS.format(block)):
         make(tmp_path, **options).fit(as_dask(X, CHUNKS), given[1])
+
+
+def test_what_is_masked_is_compared(data, tmp_path):
+    def given(mask):
+        masked = np.ma.array(data[0], mask=mask)
+        return as_dask(masked, CHUNKS), as_dask(data[1], CHUNKS)
+
+    interrupted(make(tmp_path), 9, *given(data[0] > 9))
+    with pytest.raises(ValueError, match="has other rows"):
+        make(tmp_path).fit(*given(data[0] > 0))
 
 
 def drawn_anew(X):
