@@ -9,35 +9,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import re
-import stat
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from importlib.metadata import version
+from types import TracebackType
 from typing import Any
-from uuid import uuid4
 
-import fsspec
+import cloudpickle
 from dask.base import is_dask_collection
 from dask.tokenize import tokenize
-from fsspec.implementations.local import LocalFileSystem
 from sklearn.frozen import FrozenEstimator
 
 from incremental._copy import copy_estimator
+from incremental._folders import open_folder
 from incremental._partial_fit import Fitting
 from incremental._passes import Progress
+from incremental._termination import Termination
 
-MAGIC = b"incremental checkpoint 1\n"
+MAGIC = b"incremental checkpoint 2\n"
 NAME = re.compile(r"(\d{12})\.checkpoint")
+FINISHED = re.compile(r"finished-\d{12}\.checkpoint")
 PART = re.compile(r"\d{12}\.checkpoint\.[0-9a-f]+\.part")
 KEPT = 2
 
 
 class Checkpoints:
-    """The checkpoints of one fit, in a directory.
+    """The checkpoints of one fit, in a directory that it has while it is entered.
 
     Parameters
     ----------
@@ -52,30 +52,56 @@ class Checkpoints:
     Raises
     ------
     PermissionError
-        If everybody may write to the directory.
+        If others may write to the directory, or have written what is in it.
+    RuntimeError
+        When it is entered, if another fit has the directory.
     """
 
     def __init__(self, url: Any, every: int, fingerprint: Mapping[str, str]) -> None:
         self.every = every
-        self._files, self._folder = fsspec.core.url_to_fs(os.fspath(url))
+        self._folder = open_folder(url)
         self._fingerprint = dict(fingerprint)
-        if self._is_local:
-            _make_private(self._folder)
-        else:
-            self._files.makedirs(self._folder, exist_ok=True)
+        self._own: set[str] = set()
+        self._finished: list[str] = []
+        self._termination = Termination()
+
+    def __enter__(self) -> Checkpoints:
+        with ExitStack() as stack:
+            stack.enter_context(self._termination)
+            self._folder.lock()
+            stack.callback(self._folder.unlock)
+            for name in self._folder.names(PART):
+                self._folder.remove(name)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
 
     def begin_pass(self, progress: Progress, n_blocks: int) -> None:
-        """Do nothing."""
+        """Hear that from now on there is something to save."""
+        self._termination.hold_back()
 
     def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
-        """Save the progress if it is time."""
-        if self.blocks_left(progress) == self.every:
+        """Save the progress if it is time, or if the process is to end."""
+        asked_for = self._termination.asked_for
+        if asked_for or self.blocks_left(progress) == self.every:
             progress.fitting = load()
             self.save(progress)
+        if asked_for:
+            self._termination.leave()
         return False
 
     def end_pass(self, progress: Progress) -> bool:
-        """Do nothing."""
+        """Save the progress if the process is to end."""
+        if self._termination.asked_for:
+            self.save(progress)
+            self._termination.leave()
         return False
 
     def blocks_left(self, progress: Progress) -> int:
@@ -90,7 +116,7 @@ class Checkpoints:
         TypeError
             If the estimator cannot be pickled.
         """
-        body = _pickled(progress)
+        body = pickled(progress)
         manifest = {
             "pass": len(progress.history) + 1,
             "place": progress.place,
@@ -98,14 +124,15 @@ class Checkpoints:
             "fingerprint": self._fingerprint,
         }
         rest = json.dumps(manifest).encode() + b"\n" + body
-        check = hashlib.sha256(rest).hexdigest().encode() + b"\n"
-        number = _n_fitted(progress)
-        self._write(f"{number:012d}.checkpoint", MAGIC + check + rest)
-        numbers = self._numbers()
-        older = [path for path, other in numbers.items() if other <= number]
+        newest = f"{_n_fitted(progress):012d}.checkpoint"
+        self._folder.write(newest, MAGIC + _check(MAGIC + rest) + b"\n" + rest)
+        self._own.add(newest)
         # One that is ahead was torn, as the fit went on from before it.
-        for path in numbers.keys() - older[-KEPT:]:
-            self._remove(path)
+        kept = sorted(name for name in self._own if name <= newest)[-KEPT:]
+        for name in [*self._own.difference(kept), *self._finished]:
+            self._folder.remove(name)
+        self._own.intersection_update(kept)
+        self._finished = []
 
     def load(self) -> Progress | None:
         """Return the progress in the last checkpoint that is whole; None without one.
@@ -114,69 +141,52 @@ class Checkpoints:
         ------
         ValueError
             If it belongs to another fit; the message says what differs.
+        PermissionError
+            If somebody else may have written it.
         RuntimeError
             If another version wrote it, in a format that this one cannot read.
         """
-        for path in reversed(self._numbers()):
+        self._finished = self._folder.names(FINISHED)
+        names = self._folder.names(NAME)
+        self._own = set(names)
+        for name in reversed(names):
             try:
-                manifest, body = _parse(self._files.cat_file(path))
+                manifest, body = _parse(self._folder.read(name))
             except ValueError as error:
                 warnings.warn(
-                    f"The checkpoint {path} is left out: {error}.",
+                    f"The checkpoint {self._folder.path}/{name} is left out: {error}.",
                     RuntimeWarning,
                     stacklevel=2,
                 )
                 continue
-            self._check(manifest["fingerprint"])
+            self._compare(manifest["fingerprint"])
             progress: Progress = pickle.loads(body)
             estimator = copy_estimator(progress.fitting.estimator)
             progress.fitting = progress.fitting._replace(estimator=estimator)
             return progress
         return None
 
-    def remove(self) -> None:
-        """Remove all checkpoints."""
-        for path in [*self._numbers(), *self._list(PART)]:
-            self._remove(path)
+    def finish(self, *, keep: bool) -> None:
+        """Remove the checkpoints, or mark them so that no fit goes on from them.
 
-    @property
-    def _is_local(self) -> bool:
-        return isinstance(self._files, LocalFileSystem)
+        A failure is a warning, since the fit is over.
+        """
+        for name in sorted(self._own):
+            try:
+                if keep:
+                    self._folder.rename(name, f"finished-{name}")
+                else:
+                    self._folder.remove(name)
+            except Exception as error:
+                warnings.warn(
+                    f"The fit is over, but its checkpoint {name} stays in "
+                    f"{self._folder.path!r}: {error!r}. Remove it, or the next fit "
+                    "there goes on from it.",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
 
-    def _numbers(self) -> dict[str, int]:
-        """Return the checkpoints and how many blocks are fitted in them, in order."""
-        paths = self._list(NAME)
-        return {path: int(path.rpartition("/")[2][:12]) for path in paths}
-
-    def _list(self, name: re.Pattern[str]) -> list[str]:
-        self._files.invalidate_cache()
-        try:
-            found = self._files.ls(self._folder, detail=True)
-        except FileNotFoundError:
-            return []  # object stores have no empty directories
-        names = [one["name"].replace(os.sep, "/") for one in found if _is_file(one)]
-        return sorted(one for one in names if name.fullmatch(one.rpartition("/")[2]))
-
-    def _remove(self, path: str) -> None:
-        with suppress(FileNotFoundError):
-            self._files.rm_file(path)
-
-    def _write(self, name: str, data: bytes) -> None:
-        """Write a file so that it is there as a whole or not at all."""
-        path = f"{self._folder.rstrip('/')}/{name}"
-        part = f"{path}.{uuid4().hex}.part"
-        if not self._is_local:
-            self._files.pipe_file(part, data)
-            self._files.mv(part, path)
-            return
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _sync_folder(self._folder)
-
-    def _check(self, received: Mapping[str, str]) -> None:
+    def _compare(self, received: Mapping[str, str]) -> None:
         expected = self._fingerprint
         names = [*expected, *(name for name in received if name not in expected)]
         differ = [
@@ -186,21 +196,11 @@ class Checkpoints:
             if received.get(name) != expected.get(name)
         ]
         if differ:
-            raise self.refusal("; ".join(differ))
-
-    def refusal(self, differs: str) -> ValueError:
-        """Return the error that the checkpoints belong to another fit.
-
-        Parameters
-        ----------
-        differs : str
-            What says so.
-        """
-        return ValueError(
-            f"checkpoint={self._folder!r} holds checkpoints of another fit: {differs}. "
-            "Call the fit as it was called then to go on with it, or remove them to "
-            "begin anew."
-        )
+            raise ValueError(
+                f"checkpoint={self._folder.path!r} holds checkpoints of another fit: "
+                f"{'; '.join(differ)}. Call the fit as it was called then to go on "
+                "with it, or remove them to begin anew."
+            )
 
 
 def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
@@ -237,22 +237,33 @@ def _described(value: Any) -> str:
     return f"{type(value).__name__} {tokenize(value)}"
 
 
-def _is_file(entry: Mapping[str, Any]) -> bool:
-    return bool(entry["type"] == "file")
+def pickled(value: Any) -> bytes:
+    """Pickle what a checkpoint holds, with cloudpickle what pickle cannot.
+
+    Raises
+    ------
+    TypeError
+        If neither can.
+    """
+    try:
+        return pickle.dumps(value, protocol=5)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        pass
+    try:
+        return bytes(cloudpickle.dumps(value, protocol=5))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            f"checkpoint needs an estimator that pickles: {error}. Let it hold no "
+            "locks, open files or connections, nor functions that use some."
+        ) from error
 
 
 def _n_fitted(progress: Progress) -> int:
     return progress.place + sum(int(record["blocks"]) for record in progress.history)
 
 
-def _pickled(progress: Progress) -> bytes:
-    try:
-        return pickle.dumps(progress, protocol=5)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise TypeError(
-            f"checkpoint needs an estimator that pickles: {error}. Define functions "
-            "and classes that it uses in a module, not in another function."
-        ) from error
+def _check(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -262,44 +273,23 @@ def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
     ------
     ValueError
         If it is torn, or something else.
+    RuntimeError
+        If it is whole, but of another format.
     """
     magic, check, rest = (*data.split(b"\n", 2), b"", b"")[:3]
-    if magic.startswith(MAGIC[:-2]) and magic + b"\n" != MAGIC:
-        raise RuntimeError(
-            f"A checkpoint has the format {magic.decode()!r}, but this version reads "
-            f"{MAGIC.decode().strip()!r}. Go on with the version that wrote it, or "
-            "remove it to begin anew."
-        )
-    if magic + b"\n" != MAGIC:
-        raise ValueError("it does not begin as a checkpoint does")
-    if check.decode() != hashlib.sha256(rest).hexdigest():
+    magic += b"\n"
+    # The first format left its own line out.
+    of_first = magic == _FIRST and check == _check(rest)
+    if not of_first and check != _check(magic + rest):
         raise ValueError(f"its {len(data)} bytes are not those that were written")
+    if magic != MAGIC:
+        raise RuntimeError(
+            f"A checkpoint has the format {magic.decode().strip()!r}, but this version "
+            f"reads {MAGIC.decode().strip()!r}. Go on with the version that wrote it, "
+            "or remove it to begin anew."
+        )
     head, _, body = rest.partition(b"\n")
     return json.loads(head), body
 
 
-def _make_private(folder: str) -> None:
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(
-            f"checkpoint={folder!r} is a file; expected a directory, or a path where "
-            "one can be made."
-        ) from error
-    if os.name == "posix" and os.stat(folder).st_mode & stat.S_IWOTH:
-        raise PermissionError(
-            f"checkpoint={folder!r} is a directory that everybody may write to; "
-            "expected one of your own, as reading a checkpoint runs code that is in "
-            "it. Take another directory, or `chmod o-w` this one."
-        )
-
-
-def _sync_folder(folder: str) -> None:
-    """Make sure that a new name in a folder survives a power cut."""
-    if os.name != "posix":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+_FIRST = b"incremental checkpoint 1\n"

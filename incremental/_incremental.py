@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -13,11 +14,11 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
-from incremental._blocks import check_rows, is_lazy, known_rows, n_rows
+from incremental._blocks import Blocks, check_rows, is_lazy, known_rows, n_rows
 from incremental._callbacks import FitTasks
 from incremental._chain import resolve_prefetch, scheduler
 from incremental._check import check_batch_size, check_passes
-from incremental._checkpoint import Checkpoints, fingerprint
+from incremental._checkpoint import Checkpoints, fingerprint, pickled
 from incremental._classes import as_classes, find_classes
 from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
@@ -103,12 +104,14 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):  # type: ignore[misc]
     checkpoint : str or path, default=None
         A directory, or a URL that fsspec opens, where `fit` writes down how far it is.
         Called again with the same arguments after it was killed, it goes on from there,
-        with the same result. Reading a checkpoint runs code that is in it: only you
-        should be able to write to the directory.
+        with the same result. Reading a checkpoint runs code that is in it: a directory
+        that others may write to, or one below such a directory, is refused. SIGTERM
+        saves the progress and exits. Each read of a block has to yield the same rows.
     checkpoint_every : int, default=10
         How many blocks are fitted between two checkpoints.
     keep_checkpoint : bool, default=False
-        Whether the last two checkpoints stay when the fit is over.
+        Whether the last two checkpoints stay when the fit is over. No fit goes on from
+        them, and the next one replaces them.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
         See `ParallelPostFit`.
     predict_proba_meta : array or pandas.DataFrame, default=None
@@ -222,26 +225,29 @@ optional
             If the estimator has no ``partial_fit``, or does not take a parameter.
         ValueError
             If a parameter is out of its range, the rows cannot be paired, y holds a
-            class that is not among `classes`, or a checkpoint is of another fit.
+            class that is not among `classes`, a checkpoint is of another fit, or, with
+            `checkpoint`, a block is not what it was when it was read before.
+        PermissionError
+            If others may have written a checkpoint.
+        RuntimeError
+            If another fit has the directory of the checkpoints.
         """
         check_passes(self)
         training = self._train(None, X, y, params, judged=self._is_judged)
-        checkpoints = training.checkpoints = self._open_checkpoints(training)
         passes = self._plan_passes(training)
-        progress = None if checkpoints is None else checkpoints.load()
-        if checkpoints and progress and not training.recognises(progress):
-            raise checkpoints.refusal("the first block that was fitted has other rows")
-        if progress is None:
-            progress = passes.start(Fitting(None), _new_rng(self.random_state))
-        self._add_classes(training, progress.fitting.estimator, y)
-        tasks = FitTasks(self, self.max_iter, X, y)
-        watching = [tasks] if has_callbacks(self) else []
-        passes.observers = [one for one in (*watching, checkpoints) if one is not None]
-        progress = passes.finish(progress)
-        tasks.end_fit(progress.fitting)
-        self._commit(progress, progress.history)
-        if checkpoints is not None and not self.keep_checkpoint:
-            checkpoints.remove()
+        checkpoints = training.checkpoints = self._open_checkpoints(training)
+        with nullcontext() if checkpoints is None else checkpoints:
+            progress = self._begin(training, passes)
+            self._add_classes(training, progress.fitting.estimator, y)
+            tasks = FitTasks(self, self.max_iter, X, y)
+            watching = [tasks] if has_callbacks(self) else []
+            saving = [] if checkpoints is None else [checkpoints]
+            passes.observers = [*watching, *saving]
+            progress = passes.finish(progress)
+            tasks.end_fit(progress.fitting)
+            self._commit(progress, progress.history)
+            if checkpoints is not None:
+                checkpoints.finish(keep=self.keep_checkpoint)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
@@ -308,6 +314,27 @@ optional
             fresh, rows, cut(rows), others, self.batch_size, judged, self.prefetch, get
         )
 
+    def _begin(self, training: Training, passes: Passes) -> Progress:
+        """Return the progress of a fit that begins, or goes on from a checkpoint."""
+        checkpoints = training.checkpoints
+        progress = None if checkpoints is None else checkpoints.load()
+        validation = None if checkpoints is None else self._validation_blocks()
+        if progress is not None:
+            training.compare(progress, validation)
+            return progress
+        progress = passes.start(Fitting(None), _new_rng(self.random_state))
+        if checkpoints is not None:
+            training.note_unfitted(progress, validation)
+        return progress
+
+    def _validation_blocks(self) -> Blocks | None:
+        """Return the blocks of validation data, if they are collections."""
+        if self.validation_data is None:
+            return None
+        X, y = self.validation_data
+        rows = {"X": as_documents(self.estimator, X), "y": y}
+        return cut({name: rows[name] for name in rows if rows[name] is not None})
+
     def _plan_passes(self, training: Training) -> Passes:
         holds_out = self.early_stopping and self.validation_data is None
         return Passes(
@@ -355,14 +382,20 @@ optional
             for name, value in self.get_params().items()
             if name not in _WITHOUT_EFFECT
         }
+        # Not only when the first checkpoint is due.
+        pickled((training.fresh, self.random_state))
         described = fingerprint({**parameters, **training.params}, training.describe())
         return Checkpoints(self.checkpoint, self.checkpoint_every, described)
 
     def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:
-        fitting = progress.fitting
-        self.estimator_ = fitting.estimator
-        self._dtype, self._rng = fitting.dtype, progress.rng
-        self.history_, self.n_iter_ = history, len(history)
+        # In one call, which nothing can interrupt.
+        self.__dict__.update(
+            estimator_=progress.fitting.estimator,
+            history_=history,
+            n_iter_=len(history),
+            _dtype=progress.fitting.dtype,
+            _rng=progress.rng,
+        )
 
     def _split(
         self, estimator: Any, X: Any, y: Any, params: dict[str, Any]

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from dask.tokenize import tokenize
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from toolz import dissoc
@@ -34,8 +33,6 @@ from incremental._moments import fit_moments
 from incremental._notes import noted
 from incremental._origin import Deferred, defer, map_in_c_order
 
-_HEAD_ROWS = 1_000
-
 _Parts = Generator[Mapping[str, Any], None, None]
 
 
@@ -57,8 +54,8 @@ class Fitting(NamedTuple):
         How many rows that is. A block whose score is undefined does not count.
     has_loss : bool
         Whether it reports a loss.
-    head : str or None
-        A hash of the first rows of the first block, if they are to be recognised.
+    digests : bytes
+        What describes the blocks of the pass under way, if they are to be recognised.
     """
 
     estimator: Any
@@ -67,7 +64,7 @@ class Fitting(NamedTuple):
     merit: float = 0.0
     n_judged: int = 0
     has_loss: bool = False
-    head: str | None = None
+    digests: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,6 @@ class PartialFit:
         been through all others already.
     judged : bool
         Whether the estimator is to be judged on each block that it has learned from.
-    keeps_head : bool
-        Whether a hash of the first rows is kept.
     in_place : bool
         Whether the estimator may be fitted itself, as where all steps run once and in
         one process. Otherwise a step may run twice, and what it gets has travelled.
@@ -108,7 +103,6 @@ class PartialFit:
     skip: int = 0
     last_only: bool = False
     judged: bool = False
-    keeps_head: bool = False
     in_place: bool = True
     deferred: tuple[Callable[..., Any], ...] = ()
     ahead: bool = False
@@ -130,8 +124,6 @@ class PartialFit:
         with noted(f"in a block of {rows} rows"):
             block = dict(zip(self.names, pieces, strict=True))
             block["X"] = defer(block["X"], self.deferred)
-            if self.keeps_head and fitting.head is None:
-                fitting = fitting._replace(head=hash_head(*block.values()))
             return self.fit_block(fitting, block)
 
     def fit_block(self, fitting: Fitting, block: dict[str, Any]) -> Fitting:
@@ -230,14 +222,13 @@ class FitAlone:
         """Return what the batches of the block give."""
         if check_rows(self.fit.names, pieces) == 0:
             return []
-        head = hash_head(*pieces) if self.fit.keeps_head else None
-        fit = replace(self.fit, batch_size=None, keeps_head=False)
+        fit = replace(self.fit, batch_size=None)
         block = dict(zip(fit.names, pieces, strict=True))
         size = self.fit.batch_size or cached_rows(self.estimator, block["X"])
         # A feature that one block lacks is no reason to warn: others may have it.
         with np.errstate(invalid="ignore"):
             return [
-                _fit_fresh(fit, Fitting(clone(self.estimator), head=head), batch)
+                _fit_fresh(fit, Fitting(clone(self.estimator)), batch)
                 for batch in _batches(block, size)
             ]
 
@@ -260,21 +251,7 @@ def merge_fittings(merged: Fitting, others: list[Fitting]) -> Fitting:
         merge(*(part.estimator for part in parts)),
         parts[0].dtype,
         sum(part.n_rows for part in parts),
-        head=parts[0].head,
     )
-
-
-def hash_head(*pieces: Any) -> str | None:
-    """Hash the first rows of a block; None if it has none."""
-    if n_rows(pieces[0]) == 0:
-        return None
-    heads = (take_rows(piece, slice(0, _HEAD_ROWS)) for piece in pieces)
-    # In one order, since a hash depends on how an array lies in memory.
-    return str(tokenize(*map(_in_c_order, heads)))
-
-
-def _in_c_order(piece: Any) -> Any:
-    return np.ascontiguousarray(piece) if type(piece) is np.ndarray else piece
 
 
 class Steps(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from incremental._copy import copy_estimator
+from incremental._digest import SIZE
 from incremental._partial_fit import Fitting
 
 
@@ -29,8 +30,11 @@ class Progress:
         Positions of the blocks of the pass under way; empty between passes.
     place : int
         How many of them are fitted.
-    first_order : list of int
-        The order of the first pass.
+    digests : dict of int to bytes
+        What describes the blocks that were read, by position, if checkpoints are kept;
+        those of the pass under way are in the fitting.
+    validation : dict of int to bytes
+        The same of some blocks of the validation data.
     before : Fitting or None
         The fitting when the pass under way began, for its counts; no estimator in it.
     seconds : float
@@ -51,7 +55,8 @@ class Progress:
     held_out: list[int] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
     place: int = 0
-    first_order: list[int] = field(default_factory=list)
+    digests: dict[int, bytes] = field(default_factory=dict)
+    validation: dict[int, bytes] = field(default_factory=dict)
     before: Fitting | None = None
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +64,13 @@ class Progress:
     best_score: float = -math.inf
     best_merit: float = -math.inf
     stale: int = 0
+
+    def all_digests(self) -> dict[int, bytes]:
+        """Return what describes the blocks, with those of the pass under way."""
+        found = self.fitting.digests
+        parts = (found[at : at + SIZE] for at in range(0, len(found), SIZE))
+        # A pass may have been stopped before its end.
+        return {**self.digests, **dict(zip(self.order, parts, strict=False))}
 
 
 class Observer(Protocol):
@@ -165,7 +177,6 @@ class Passes:
         began = time.perf_counter() - progress.seconds
         if not progress.order:
             progress.order = self._draw(progress)
-            progress.first_order = progress.first_order or progress.order
             progress.before = progress.fitting._replace(estimator=None)
         for observer in self.observers:
             observer.begin_pass(progress, len(progress.order))
@@ -248,6 +259,8 @@ class Passes:
                 "rows": rows,
             }
         )
+        progress.digests = progress.all_digests()
+        progress.fitting = progress.fitting._replace(digests=b"")
         progress.order, progress.place, progress.seconds = [], 0, 0.0
         if self.early_stopping and score is not None:
             self._keep_best(progress, score)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,19 +23,14 @@ from incremental._chain import (
     shares_memory,
 )
 from incremental._checkpoint import Checkpoints
-from incremental._compose import leading_steps, steps_before_last, transform
+from incremental._compose import steps_before_last, transform
 from incremental._copy import copy_estimator
+from incremental._digest import DIFFERS, REMEDY, UNKNOWN, compared, digest
 from incremental._known import learns_row_by_row, rows_in_cache
 from incremental._merge import merges
 from incremental._notes import noted
 from incremental._origin import trace
-from incremental._partial_fit import (
-    Fitting,
-    MapX,
-    PartialFit,
-    hash_head,
-    plan_steps,
-)
+from incremental._partial_fit import Fitting, PartialFit, plan_steps
 from incremental._passes import Progress
 from incremental._scoring import as_scorer, score_blocks, score_held_out
 
@@ -106,17 +102,22 @@ class Training:
             self.batch_size,
             last_only=later,
             judged=self.judged,
-            keeps_head=self.checkpoints is not None,
             in_place=shares_memory(self.get),
             deferred=deferred,
             ahead=n_threads(self.get) > 1,
         )
         fitted = None if begun is None else progress.fitting
         plan = plan_steps(self.fresh, fitted, fit)
+        start = plan.start
+        if self.checkpoints is not None:
+            known = (progress.digests.get(at, UNKNOWN) for at in progress.order)
+            plan = compared(plan, blocks.names, deferred, b"".join(known))
+            # Blocks without rows leave nothing else behind.
+            start = start._replace(digests=progress.fitting.digests)
         fitting: Fitting = fold(
             blocks,
             plan.step,
-            plan.start,
+            start,
             order=progress.order[progress.place : stop],
             prefetch=resolve_prefetch(self.prefetch, self.get, plan.per_thread),
             get=self.get,
@@ -158,29 +159,47 @@ class Training:
             "the lengths of the blocks": self.blocks.n_rows,
         }
 
-    def recognises(self, progress: Progress) -> bool:
-        """Read the first block of a fit, and tell whether it began with that.
+    def note_unfitted(self, progress: Progress, validation: Blocks | None) -> None:
+        """Note the digests of some blocks that are never fitted.
 
         Parameters
         ----------
         progress : Progress
-            Of the fit.
+            Of a fit that begins.
+        validation : Blocks or None
+            Those of the validation data.
         """
-        if self.blocks is None or progress.fitting.head is None:
-            return True
-        blocks = self._settled()
-        leading = [] if merges(self.fresh) else leading_steps(self.fresh)
-        for at in progress.first_order:
-            (head,) = map_blocks(
-                blocks,
-                partial(_hash_head, MapX(blocks.names, partial(transform, leading))),
-                get=self.get,
-                name="recognise",
-                order=[at],
-            )
-            if head is not None:
-                return bool(head == progress.fitting.head)
-        return False
+        if self.blocks is not None and progress.held_out:
+            held_out = _some(progress.held_out)
+            progress.digests = _digests(self._settled(), held_out, self.get)
+        if validation is not None:
+            some = _some(range(len(validation)))
+            progress.validation = _digests(validation, some, self.get)
+
+    def compare(self, progress: Progress, validation: Blocks | None) -> None:
+        """Read some blocks again: of those fitted the first, the last and another.
+
+        Parameters
+        ----------
+        progress : Progress
+            Of a fit that goes on.
+        validation : Blocks or None
+            Those of the validation data.
+
+        Raises
+        ------
+        ValueError
+            If one of them is not what it was.
+        """
+        if validation is not None:
+            _compare(validation, progress.validation, self.get, "of validation_data ")
+        known = progress.all_digests()
+        fitted = [at for at in known if at not in set(progress.held_out)]
+        between = [random.Random().choice(fitted[1:-1])] if fitted[2:] else []
+        some = {*progress.held_out, *fitted[:1], *between, *fitted[-1:]}
+        expected = {at: known[at] for at in known if at in some}
+        if self.blocks is not None and expected:
+            _compare(self._settled(), expected, self.get)
 
     def _settled(self) -> Blocks:
         """Settle the blocks, once for all that reads them."""
@@ -243,5 +262,26 @@ def cut(rows: Mapping[str, Any]) -> Blocks | None:
     return align(rows) if any(map(is_lazy, rows.values())) else None
 
 
-def _hash_head(first: MapX, *pieces: Any) -> str | None:
-    return hash_head(*first(*pieces))
+def _some(positions: Sequence[int]) -> list[int]:
+    """Choose the first, the last and one between."""
+    return sorted({positions[at] for at in (0, len(positions) // 2, -1)})
+
+
+def _digests(
+    blocks: Blocks, at: Sequence[int], get: Callable[..., Any]
+) -> dict[int, bytes]:
+    describe = partial(digest, blocks.names, ())
+    found = map_blocks(blocks, describe, get=get, name="recognise", order=at)
+    return dict(zip(at, found, strict=True))
+
+
+def _compare(
+    blocks: Blocks, expected: dict[int, bytes], get: Callable[..., Any], whose: str = ""
+) -> None:
+    found = _digests(blocks, list(expected), get)
+    for at, known in expected.items():
+        if found[at] != known:
+            where = blocks.describe()[at]
+            raise ValueError(
+                f"The checkpoint is of another fit: {where} {whose}{DIFFERS}. {REMEDY}"
+            )

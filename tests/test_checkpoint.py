@@ -1,11 +1,12 @@
 """Checkpoints: what is written, what is refused, and fits that go on."""
 
+import hashlib
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import textwrap
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -155,9 +156,9 @@ def test_no_more_blocks_are_fitted_again_than_since_the_checkpoint(
         interrupted(make(folder, checkpoint_every=4, prefetch=0), 7, *given)
         reads.write_text("")
         make(folder, checkpoint_every=4, prefetch=0).fit(*given)
-    # 12 blocks in two passes, less the 4 that are in the checkpoint, and the first
-    # block once more to tell the data.
-    assert len(reads.read_text()) == 12 - 4 + 1
+    # 12 blocks in two passes, less the 4 that are in the checkpoint, and of these the
+    # first, the last and another once more to tell the data.
+    assert len(reads.read_text()) == 12 - 4 + 3
 
 
 def test_the_last_two_checkpoints_are_kept(data, tmp_path):
@@ -189,11 +190,55 @@ def test_checkpoints_are_kept_if_asked(data, tmp_path):
     assert_same_state(again.estimator_, model.estimator_)
 
 
+def test_no_fit_goes_on_from_one_that_is_over(data, tmp_path):
+    X, y = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    make(tmp_path, keep_checkpoint=True).fit(X, y)
+    expected = make(None).fit(X, 1 - y)
+    received = make(tmp_path, keep_checkpoint=True).fit(X, 1 - y)
+    assert_same_state(received.estimator_, expected.estimator_)
+    assert len(files(tmp_path)) == 2
+
+
+def test_a_fit_replaces_the_checkpoints_of_one_that_is_over(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    make(tmp_path, keep_checkpoint=True).fit(*lazy)
+    kept = files(tmp_path)
+    options = {"max_iter": 3, "checkpoint_every": 5}
+    interrupted(make(tmp_path, **options), 4, *lazy)
+    assert files(tmp_path) == kept
+    interrupted(make(tmp_path, **options), 12, *lazy)
+    names = [path.name for path in files(tmp_path)]
+    assert names == ["000000000005.checkpoint", "000000000010.checkpoint"]
+    expected = make(None, **options).fit(*lazy)
+    received = make(tmp_path, **options).fit(*lazy)
+    assert_same_state(received.estimator_, expected.estimator_)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_with_any_bit_flipped_is_passed_over(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    options = {"max_iter": 1, "checkpoint_every": 5}
+    expected = make(None, **options).fit(*lazy)
+    interrupted(make(tmp_path, **options), 5, *lazy)
+    (path,) = files(tmp_path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    # The first lines are few of the bits, and as important.
+    bits = [*rng.integers(0, 8 * 90, 50), *rng.integers(0, 8 * len(whole), 150)]
+    for bit in map(int, bits):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.warns(RuntimeWarning, match="is left out"):
+            received = make(tmp_path, **options).fit(*lazy)
+        assert_same_state(received.estimator_, expected.estimator_)
+
+
 def change(model, lazy, what):
     """Change one thing, and say how a message calls it."""
     X, y = lazy
     if what == "values":
-        return model, (X + 1, y), "the first block that was fitted has other rows"
+        return model, (X + 1, y), r"block . \(of 0 to 5\).* has other rows"
     if what == "chunks":
         cut = X.rechunk((20, 4))
         return model, (cut, y), "the number of blocks was 6 and is 3"
@@ -236,6 +281,7 @@ def tear(path, how):
         "cut": whole[: len(whole) // 2],
         "empty": b"",
         "first line": whole[:10],
+        "format": whole[:23] + bytes([whole[23] ^ 1]) + whole[24:],
         "flipped": whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:],
         "manifest": whole.replace(b'"place"', b'"Place"'),
         "other": b"something else",
@@ -245,7 +291,17 @@ def tear(path, how):
 
 
 @pytest.mark.parametrize(
-    "how", ["cut", "empty", "first line", "flipped", "manifest", "other", "not text"]
+    "how",
+    [
+        "cut",
+        "empty",
+        "first line",
+        "format",
+        "flipped",
+        "manifest",
+        "other",
+        "not text",
+    ],
 )
 def test_a_torn_checkpoint_is_passed_over_with_a_warning(how, data, tmp_path):
     lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
@@ -280,9 +336,6 @@ def test_a_directory_that_everybody_may_write_to_is_refused(data, tmp_path):
         pytest.raises(PermissionError, match="everybody may write"),
     ):
         make(tmp_path).fit(as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS))
-    new = tmp_path / "new" / "folder"
-    make(new).fit(as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS))
-    assert new.stat().st_mode & 0o777 == 0o700
 
 
 def test_an_fsspec_url_is_a_directory_too(data):
@@ -307,93 +360,129 @@ def test_data_in_memory_has_checkpoints_too(data, tmp_path):
         make(tmp_path, max_iter=5).fit(data[0] + 1, data[1])
 
 
-class Local(BaseEstimator):
+class Calling(BaseEstimator):
+    """Calls a function of each block."""
+
+    def __init__(self, function=None):
+        self.function = function
+
     def partial_fit(self, X, y=None):
-        self.function_ = lambda: None
+        self.seen_ = [*getattr(self, "seen_", []), self.function(X)]
         return self
 
 
-def test_an_estimator_that_does_not_pickle_is_refused(data, tmp_path):
+def test_what_only_cloudpickle_can_is_saved_too(data, tmp_path):
+    X = as_dask(data[0], CHUNKS)
+    estimator = Calling(lambda block: block.sum())
+    expected = make(None, estimator).fit(X)
+    interrupted(make(tmp_path, estimator), 9, X)
+    assert make(tmp_path, estimator).fit(X).seen_ == expected.seen_
+
+
+def test_an_estimator_that_does_not_pickle_is_refused_at_once(
+    data, tmp_path, no_compute
+):
+    lock = threading.Lock()
+    estimator = Calling(lambda block: lock.locked())
+    with pytest.raises(TypeError, match="checkpoint needs an estimator that pickles"):
+        make(tmp_path, estimator).fit(as_dask(data[0], CHUNKS))
+
+
+class Local(BaseEstimator):
+    def partial_fit(self, X, y=None):
+        self.lock_ = threading.Lock()
+        return self
+
+
+def test_what_is_learned_and_does_not_pickle_is_refused(data, tmp_path):
     with pytest.raises(TypeError, match="checkpoint needs an estimator that pickles"):
         make(tmp_path, Local()).fit(as_dask(data[0], CHUNKS))
 
 
-SCRIPT = textwrap.dedent(
-    """
-    import os, sys, time
-    import dask, joblib
-    import dask.array as da
-    import numpy as np
-    from sklearn.linear_model import SGDClassifier
-    from incremental import Incremental
+class Slow(SGDClassifier):
+    """Takes its time, and writes down that it learns."""
 
-    class Slow(SGDClassifier):
-        def partial_fit(self, X, y, classes=None, sample_weight=None):
-            if started is not None:
-                started.write("x")
-                started.flush()
-                time.sleep(0.01)
-            return super().partial_fit(X, y, classes, sample_weight)
+    log = None  # not a parameter, as it differs each time
 
-    folder, target, log = sys.argv[1:]
-    started = open(log, "a") if log else None
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        if self.log is not None:
+            with open(self.log, "a") as file:
+                file.write("x")
+            time.sleep(0.01)
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+def fit_slowly(kind, folder, log, target):
+    """Fit 60 blocks, with checkpoints if there is a folder for them."""
     rng = np.random.default_rng(0)
-    X = da.from_array(rng.normal(size=(400, 3)), chunks=(20, 3))
+    X = as_dask(rng.normal(size=(400, 3)), (20,) * 20)
     y = (X[:, 0] > 0).astype(int)
+    Slow.log = log
+    slow = Slow(random_state=0)
     model = Incremental(
-        Slow(random_state=0), classes=[0, 1], random_state=5, max_iter=3,
-        checkpoint=folder or None, checkpoint_every=4,
+        slow if kind == "model" else make_pipeline(StandardScaler(), slow),
+        classes=[0, 1],
+        random_state=5,
+        max_iter=3,
+        early_stopping=kind == "early stopping",
+        validation_fraction=0.01,
+        checkpoint=folder,
+        checkpoint_every=4,
     )
     with dask.config.set(scheduler="threads", num_workers=2):
         model.fit(X, y)
-    joblib.dump([model.coef_, model.intercept_, model.t_, model.n_iter_], target)
-    """
-)
+    last = model.estimator_ if kind == "model" else model.estimator_[-1]
+    learned = [last.coef_, last.intercept_, last.t_]
+    scores = [record["score"] for record in model.history_]
+    joblib.dump([*learned, scores], target)
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
-    """Kill a fit of 60 blocks at random blocks 20 times, and start it again."""
-    script = tmp_path / "fit.py"
-    script.write_text(SCRIPT)
-    root = Path(__file__).parent.parent
+@pytest.mark.skipif(os.name != "posix", reason="nothing is killed elsewhere")
+@pytest.mark.parametrize("kind", ["model", "pipeline", "early stopping"])
+def test_a_process_that_is_killed_goes_on_to_the_same_bits(kind, tmp_path):
+    """Kill fits of 60 blocks at random blocks 50 times, and start them again."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.test_checkpoint"])
 
-    def start(folder, target, log):
-        arguments = [sys.executable, script, folder, tmp_path / target, log]
-        return subprocess.Popen(list(map(str, arguments)), cwd=root)
+    def start(folder, log, target):
+        arguments = (kind, folder, log, tmp_path / target)
+        process = processes.Process(target=fit_slowly, args=arguments)
+        process.start()
+        return process
 
-    assert start("", "expected", "").wait() == 0
+    process = start(None, None, "expected")
+    process.join()
+    assert process.exitcode == 0
     expected = joblib.load(tmp_path / "expected")
     rng = np.random.default_rng(0)
     kills = fits = 0
-    while kills < 20:
+    while kills < 50:
         folder = tmp_path / f"checkpoint-{fits}"
         done, killed_before = 0, 0
         while True:
-            log = tmp_path / f"log-{fits}-{kills}"
+            log = tmp_path / f"log-{fits}-{kills}-{killed_before}"
             log.touch()
-            process = start(folder, "received", log)
+            process = start(folder, log, "received")
             # Only so many blocks later, so that each fit is killed several times.
             after = rng.integers(1, 25)
-            while process.poll() is None and log.stat().st_size < after:
-                pass
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                kills += 1
-                killed_before += 1
-            fitted = log.stat().st_size
-            done += fitted
-            if process.returncode == 0:
+            while process.is_alive() and log.stat().st_size < after:
+                time.sleep(0.0005)
+            process.kill()
+            process.join()
+            done += log.stat().st_size
+            if process.exitcode == 0:
                 break
-            assert process.returncode == -signal.SIGKILL
+            assert process.exitcode == -signal.SIGKILL
+            kills += 1
+            killed_before += 1
         fits += 1
         # At most 4 blocks, and the one under way, are fitted again after each kill.
         assert done <= 60 + 5 * killed_before
         received = joblib.load(tmp_path / "received")
         for one, other in zip(received, expected, strict=True):
             assert_same_state(one, other)
-        assert files(folder) == []
+        assert list(folder.iterdir()) == []
     assert fits > 1
 
 
@@ -404,7 +493,7 @@ def test_statistics_of_the_data_are_told_from_others(data, tmp_path):
     interrupted(make(tmp_path), 9, X, y)
     assert_same_state(make(tmp_path).fit(X, y).estimator_, expected.estimator_)
     interrupted(make(tmp_path), 9, X, y)
-    with pytest.raises(ValueError, match="the first block that was fitted"):
+    with pytest.raises(ValueError, match="has other rows"):
         make(tmp_path).fit(da.stack([X[:, 0]] * 4, axis=1), y)
 
 
@@ -541,9 +630,12 @@ def test_another_format_is_refused_and_kept(data, tmp_path):
     lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
     interrupted(make(tmp_path), 9, *lazy)
     newest = files(tmp_path)[-1]
-    newest.write_bytes(
-        newest.read_bytes().replace(b"checkpoint 1\n", b"checkpoint 2\n")
-    )
-    with pytest.raises(RuntimeError, match="has the format"):
-        make(tmp_path).fit(*lazy)
-    assert newest.exists()
+    rest = newest.read_bytes().split(b"\n", 2)[2]
+    first = b"incremental checkpoint 1\n"
+    later = b"incremental checkpoint 3\n"
+    for line, checked in ((first, rest), (later, later + rest)):
+        check = hashlib.sha256(checked).hexdigest().encode()
+        newest.write_bytes(line + check + b"\n" + rest)
+        with pytest.raises(RuntimeError, match="has the format"):
+            make(tmp_path).fit(*lazy)
+        assert newest.exists()

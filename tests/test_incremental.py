@@ -4,6 +4,7 @@ import copy
 import logging
 import os
 import pickle
+import sys
 from collections import Counter
 
 import dask
@@ -724,3 +725,26 @@ def test_validation_data_is_scored_as_scikit_learn_does(scoring, kind, data):
         model.estimator_, frame if kind == "frames" else X, y
     )
     assert model.history_[0]["score"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_wrapper_is_never_half_new(method, data):
+    """Look at it before each instruction of the package, where Ctrl-C may come."""
+    X, y = cut(*data, rows=50)
+    model = Incremental(SGD, classes=[0, 1]).fit(X, y)
+    before = model.estimator_, model.history_
+    found = set()
+
+    def look(frame, event, argument):
+        frame.f_trace_opcodes = "incremental" in frame.f_code.co_filename
+        learned = vars(model)["estimator_"], vars(model)["history_"]
+        found.add(tuple(new is old for new, old in zip(learned, before, strict=True)))
+        return look
+
+    with dask.config.set(scheduler="synchronous"):
+        sys.settrace(look)
+        try:
+            getattr(model, method)(X, y)
+        finally:
+            sys.settrace(None)
+    assert found == {(True, True), (False, False)}

@@ -1,0 +1,75 @@
+"""SIGTERM, held back until what it would lose is saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+
+class Termination:
+    """Hears of a SIGTERM, in the main thread; elsewhere nothing changes.
+
+    The handler that was there before hears of it too, and has the next one to itself.
+
+    Attributes
+    ----------
+    asked_for : bool
+        Whether the process is to end.
+    """
+
+    def __init__(self) -> None:
+        self.asked_for = False
+        self._holds_back = False
+        self._previous: Any = None
+
+    def __enter__(self) -> Termination:
+        previous = signal.getsignal(signal.SIGTERM)
+        is_main = threading.current_thread() is threading.main_thread()
+        # None is a handler that Python does not know, and cannot put back.
+        if is_main and previous not in (None, signal.SIG_IGN):
+            self._previous = previous
+            signal.signal(signal.SIGTERM, self._hear)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._put_back()
+        if self.asked_for:
+            signal.raise_signal(signal.SIGTERM)
+
+    def hold_back(self) -> None:
+        """Wait with the end of the process for `leave`, from now on."""
+        self._holds_back = True
+
+    def leave(self) -> NoReturn:
+        """End the process as SIGTERM does, but let it clean up.
+
+        Raises
+        ------
+        SystemExit
+            Unless a handler that was there before raises something else.
+        """
+        self.asked_for = False
+        previous = self._put_back()
+        if callable(previous):
+            previous(signal.SIGTERM, None)
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.asked_for = True
+        if self._holds_back:
+            signal.signal(signal.SIGTERM, self._previous)
+        else:
+            self.leave()
+
+    def _put_back(self) -> Any:
+        previous, self._previous = self._previous, None
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+        return previous
