@@ -63,6 +63,11 @@ def learn(
         ``step__parameter``, and ``classes`` are those of its last step.
     skip : int, default=0
         How many steps of a pipeline X has been through already.
+
+    Raises
+    ------
+    TypeError
+        If its ``partial_fit`` returns another object.
     """
     if only_transforms(estimator) and not hasattr(estimator, "partial_fit"):
         return
@@ -81,7 +86,14 @@ def learn(
             estimator.fit(X)
     else:
         data = (X,) if y is None else (X, y)
-        estimator.partial_fit(*data, **params)
+        returned = estimator.partial_fit(*data, **params)
+        # Some of scikit-learn's own return nothing.
+        if returned is not None and returned is not estimator:
+            raise TypeError(
+                f"{type(estimator).__name__}.partial_fit returned another object "
+                f"({type(returned).__name__}), and what that has learned would be "
+                "lost. Let it change the estimator and return the estimator itself."
+            )
 
 
 def learn_last(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:
