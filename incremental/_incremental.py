@@ -22,6 +22,7 @@ from incremental._classes import as_classes, find_classes
 from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
 from incremental._documents import as_documents
+from incremental._float_type import warn_of_rounding
 from incremental._known import has_callbacks, is_scaler
 from incremental._partial_fit import Fitting
 from incremental._passes import Passes, Progress
@@ -237,6 +238,8 @@ optional
         passes.observers = [one for one in (*watching, checkpoints) if one is not None]
         progress = passes.finish(progress)
         tasks.end_fit(progress.fitting)
+        if progress.fitting.rounded:
+            warn_of_rounding()
         self._commit(progress, progress.history)
         if checkpoints is not None and not self.keep_checkpoint:
             checkpoints.remove()
@@ -269,12 +272,14 @@ optional
         rng = _new_rng(self.random_state)
         if "estimator_" in vars(self):
             estimator = copy_estimator(self.estimator_)
-            fitted = Fitting(estimator, vars(self).get("_dtype"))
+            fitted = Fitting(estimator)
             rng = copy.deepcopy(vars(self).get("_rng")) or rng
         training = self._train(fitted.estimator, X, y, params)
         self._add_classes(training, fitted.estimator, y)
         passes = Passes(training.n_blocks, training.run, shuffle=self.shuffle_blocks)
         progress = passes.finish(passes.start(fitted, rng))
+        if progress.fitting.rounded:
+            warn_of_rounding()
         (record,) = progress.history
         history = vars(self).get("history_", [])
         self._commit(progress, [*history, {**record, "pass": len(history) + 1}])
@@ -348,7 +353,7 @@ optional
     def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:
         fitting = progress.fitting
         self.estimator_ = fitting.estimator
-        self._dtype, self._rng = fitting.dtype, progress.rng
+        self._rng = progress.rng
         self.history_, self.n_iter_ = history, len(history)
 
     def _split(
