@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
+
+from incremental._blocks import is_array, is_frame
+
+FITTED = "the first that was fitted"
+
 _MOST_LISTED = 10
 
 # For each piece of a block its number of columns, or their names.
@@ -24,7 +30,15 @@ def learned_columns(estimator: Any) -> Columns:
     return {} if known is None else {"X": known}
 
 
-def check_columns(columns: Columns, first: Columns) -> None:
+def declared_columns(X: Any) -> Columns:
+    """Return the columns that a lazy X declares, as far as it does."""
+    if is_frame(X):
+        return columns_of({"X": X._meta})
+    known = is_array(X) and not np.isnan(X.shape[1:]).any()
+    return columns_of({"X": X}) if known else {}
+
+
+def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None:
     """Check that a block has the columns that the first one had.
 
     Parameters
@@ -33,6 +47,8 @@ def check_columns(columns: Columns, first: Columns) -> None:
         Of the block.
     first : dict
         Of the first block, or of what was fitted before.
+    where : str
+        What has them, for the error.
 
     Raises
     ------
@@ -44,9 +60,9 @@ def check_columns(columns: Columns, first: Columns) -> None:
         if not _agree(received, expected):
             raise ValueError(
                 f"{name} has {_describe(received)} in this block, but "
-                f"{_describe(expected)} in the first that was fitted; expected the "
-                "same columns in the same order in all blocks. Select them by name in "
-                "each part of the data before it becomes one collection."
+                f"{_describe(expected)} in {where}; expected the same columns in the "
+                "same order in all blocks. Select them by name in each part of the "
+                "data before it becomes one collection."
             )
 
 

@@ -37,8 +37,9 @@ def in_its_type(estimator: Any, X: Any) -> tuple[Any, bool]:
     rounded : bool
         Whether the type of X was a wider one.
     """
-    wanted, own = _type_of(estimator), _common_type(X)
-    if wanted is None or own is None:
+    wanted = _type_of(estimator)
+    own = None if wanted is None else _common_type(X)
+    if own is None:
         return X, False
     # They take float32 as it is, and all else as float64.
     if wanted == (own if own == np.float32 else np.float64):

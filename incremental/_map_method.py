@@ -18,6 +18,12 @@ from incremental._blocks import (
     merge_columns,
     n_rows,
 )
+from incremental._columns import (
+    Columns,
+    check_columns,
+    columns_of,
+    declared_columns,
+)
 from incremental._copy import writes_to_input
 from incremental._documents import as_list
 from incremental._known import scales_each_value
@@ -64,13 +70,16 @@ def map_method(
     several = isinstance(output, list)
     empty = [_with_index(one, X) for one in (output if several else [output])]
     declared = [Declared(one, rounds=meta is not None) for one in empty]
+    columns = declared_columns(X)
     model = dask.delayed(
         estimator,
         name=f"{type(estimator).__name__}-{tokenize(estimator)}",
         traverse=False,
     )
     if not several:
-        mapped = _map(_apply, method, X, empty[0], model, method, params, declared[0])
+        mapped = _map(
+            _apply, method, X, empty[0], model, method, params, declared[0], columns
+        )
         # A parameter may let it write to what it is given.
         plain = method == "transform" and is_array(X) and not params
         if plain and scales_each_value(estimator):
@@ -84,7 +93,9 @@ def map_method(
             remember(mapped, X, call)
         return mapped
     anything = np.empty(0, dtype=object)
-    outputs = _map(_apply, method, X, anything, model, method, params, declared)
+    outputs = _map(
+        _apply, method, X, anything, model, method, params, declared, columns
+    )
     return [_map(_pick, method, outputs, one, n) for n, one in enumerate(empty)]
 
 
@@ -157,6 +168,7 @@ def _apply(
     method: str,
     params: Any,
     declared: Any,
+    columns: Columns,
     block_id: Any = None,
     partition_info: Any = None,
 ) -> Any:
@@ -166,6 +178,7 @@ def _apply(
         return [one.empty for one in declared] if several else declared.empty
     position = block_id[0] if partition_info is None else partition_info["number"]
     with noted(f"in {method} of block {position}"):
+        check_columns(columns_of({"X": block}), columns, "what the collection declares")
         return _call(block, estimator, method, params, declared)
 
 

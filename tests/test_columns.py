@@ -9,13 +9,13 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.linear_model import SGDClassifier, SGDRegressor
+from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 
-from incremental import Incremental, merge
+from incremental import Incremental, ParallelPostFit, merge
 from tests.contracts import Recorder, plain_loop
 
 PARTS = [
@@ -66,8 +66,9 @@ ESTIMATORS = {
 
 
 def as_frame(parts):
-    lazy = [dask.delayed(part) for part in parts]
-    return dd.from_delayed(lazy, meta=parts[0].iloc[:0], verify_meta=False)
+    return dd.from_map(
+        lambda part: part, parts, meta=parts[0].iloc[:0], enforce_metadata=False
+    )
 
 
 def as_array(parts):
@@ -214,3 +215,30 @@ def test_blocks_of_the_same_columns_are_fitted_as_ever():
     expected = plain_loop(StandardScaler(), table.to_numpy(), None, {}, (3, 3, 3))
     np.testing.assert_allclose(model.mean_, expected.mean_)
     assert list(model.feature_names_in_) == list("abc")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_step_that_forgets_the_names_does_not_hide_other_columns(way):
+    X = as_frame([*PARTS[:2], WAYS[way](PARTS[2])])
+    forget = FunctionTransformer(lambda X: np.asarray(X)[:, :1])
+    model = make_pipeline(ParallelPostFit(forget), Incremental(StandardScaler()))
+    with pytest.raises(ValueError, match="X has the columns"):
+        model.fit(X)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_prediction_for_a_partition_of_other_columns_is_an_error(way):
+    table = pd.concat(PARTS)
+    model = make_pipeline(FunctionTransformer(np.asarray), LinearRegression())
+    model.fit(table.to_numpy(), table["a"])
+    X = as_frame([*PARTS[:2], WAYS[way](PARTS[2])])
+    blocks = ParallelPostFit(model, predict_meta=pd.Series(dtype=float)).predict(X)
+    with pytest.raises(ValueError, match=r"but the columns \['a', 'b', 'c'\] in what"):
+        blocks.compute()
+
+
+def test_a_chunk_of_another_number_of_columns_than_declared_is_an_error():
+    same = ParallelPostFit(FunctionTransformer(lambda X: X.sum(axis=1)))
+    X = as_array([part.to_numpy() for part in PARTS[:2]] + [np.ones((3, 1))])
+    with pytest.raises(ValueError, match="X has 1 columns in .* but 3 columns in what"):
+        same.fit(X).transform(X).compute()
