@@ -15,6 +15,8 @@ from incremental._chain import map_blocks, scheduler
 
 logger = logging.getLogger("incremental")
 
+_MOST_LISTED = 10
+
 
 def find_classes(estimator: Any, y: Any) -> Any:
     """Find the classes in y.
@@ -82,7 +84,7 @@ def check_classes(y: Any, classes: Any) -> None:
     Raises
     ------
     ValueError
-        If it does, or if values are missing; the message names them.
+        If it does, or if values are missing; the message names them, ten at most.
     """
     columns = _columns(y)
     per_output = classes if _is_nested(classes) else [classes]
@@ -93,10 +95,19 @@ def check_classes(y: Any, classes: Any) -> None:
         if len(unknown):
             _check_missing([unknown])
             raise ValueError(
-                f"y holds the classes {_unique(unknown)[0].tolist()}, which are not "
-                f"among classes={np.asarray(known).tolist()}. Pass all classes that "
-                "occur in the data as `classes`."
+                f"y holds the classes {_listed(_unique(unknown)[0])}, which are not "
+                f"among classes={_listed(known)}. Pass all classes that occur in the "
+                "data as `classes`."
             )
+
+
+def _listed(classes: Any) -> str:
+    """List classes, or the first of them and how many there are."""
+    values = np.asarray(classes).tolist()
+    if len(values) <= _MOST_LISTED:
+        return str(values)
+    first = ", ".join(map(repr, values[:_MOST_LISTED]))
+    return f"[{first}, …] ({len(values)} in all)"
 
 
 def _known_categories(y: Any) -> Any:

@@ -17,6 +17,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 
 from incremental._documents import as_list
+from incremental._float_type import in_its_type
 from incremental._notes import noted
 
 
@@ -49,7 +50,7 @@ def only_transforms(estimator: Any) -> bool:
 
 def learn(
     estimator: Any, X: Any, y: Any, params: Mapping[str, Any], *, skip: int = 0
-) -> None:
+) -> bool:
     """Let an estimator learn from a block, itself and not a copy.
 
     Parameters
@@ -63,28 +64,49 @@ def learn(
         ``step__parameter``, and ``classes`` are those of its last step.
     skip : int, default=0
         How many steps of a pipeline X has been through already.
+
+    Returns
+    -------
+    bool
+        Whether what it learned from was rounded to the float type that it began with.
+
+    Raises
+    ------
+    TypeError
+        If its ``partial_fit`` returns another object.
     """
     if only_transforms(estimator) and not hasattr(estimator, "partial_fit"):
-        return
+        return False
     if isinstance(estimator, FrozenEstimator):
-        return
+        return False
     if isinstance(estimator, Pipeline):
-        _learn_pipeline(estimator, X, y, params, skip)
-    elif isinstance(estimator, FeatureUnion):
+        return _learn_pipeline(estimator, X, y, params, skip)
+    if isinstance(estimator, FeatureUnion):
+        rounded = False
         for _, transformer in estimator.transformer_list:
             if not _is_absent(transformer):
-                learn(transformer, X, y, {})
-    elif _is_columns(estimator):
-        _learn_columns(estimator, X, y)
-    elif _is_fixed_encoder(estimator):
+                rounded |= learn(transformer, X, y, {})
+        return rounded
+    if _is_columns(estimator):
+        return _learn_columns(estimator, X, y)
+    if _is_fixed_encoder(estimator):
         if not hasattr(estimator, "categories_"):
             estimator.fit(X)
-    else:
-        data = (X,) if y is None else (X, y)
-        estimator.partial_fit(*data, **params)
+        return False
+    X, rounded = in_its_type(estimator, X)
+    data = (X,) if y is None else (X, y)
+    returned = estimator.partial_fit(*data, **params)
+    # Some of scikit-learn's own return nothing.
+    if returned is not None and returned is not estimator:
+        raise TypeError(
+            f"{type(estimator).__name__}.partial_fit returned another object "
+            f"({type(returned).__name__}), and what that has learned would be lost. "
+            "Let it change the estimator and return the estimator itself."
+        )
+    return rounded
 
 
-def learn_last(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:
+def learn_last(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
     """Let the end of a pipeline learn from a block that went through all before it.
 
     Parameters
@@ -93,13 +115,17 @@ def learn_last(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> Non
         One that has learned before.
     X, y, params
         As for `learn`.
+
+    Returns
+    -------
+    bool
+        As for `learn`.
     """
     while isinstance(estimator, Pipeline):
         last, step = estimator.steps[-1]
         params = step_params(estimator, params)[last]
         estimator = step
-    if not _is_absent(estimator):
-        learn(estimator, X, y, params)
+    return not _is_absent(estimator) and learn(estimator, X, y, params)
 
 
 def steps_before_last(estimator: Any) -> list[Any]:
@@ -215,28 +241,33 @@ def _parameters(estimator: Any) -> Mapping[str, inspect.Parameter]:
 
 def _learn_pipeline(
     pipeline: Pipeline, X: Any, y: Any, params: Mapping[str, Any], skip: int
-) -> None:
+) -> bool:
     inner = step_params(pipeline, params)
     *before, (last, estimator) = pipeline.steps
+    rounded = False
     for name, step in before[skip:]:
         if _is_absent(step):
             continue
         with noted(f"in the step {name!r}"):
-            learn(step, X, y, inner[name])
+            rounded |= learn(step, X, y, inner[name])
             X = step.transform(X)
     if not _is_absent(estimator):
         with noted(f"in the step {last!r}"):
-            learn(estimator, X, y, inner[last])
+            rounded |= learn(estimator, X, y, inner[last])
+    return rounded
 
 
-def _learn_columns(columns: Any, X: Any, y: Any) -> None:
+def _learn_columns(columns: Any, X: Any, y: Any) -> bool:
     if not hasattr(columns, "transformers_"):
         _start_columns(columns, X, y)
-        return
+        return False
+    rounded = False
     for name, transformer, chosen in columns.transformers_:
         if not _is_absent(transformer):
             with noted(f"in the step {name!r}"):
-                learn(transformer, _safe_indexing(X, chosen, axis=1), y, {})
+                part = _safe_indexing(X, chosen, axis=1)
+                rounded |= learn(transformer, part, y, {})
+    return rounded
 
 
 def _start_columns(columns: Any, X: Any, y: Any) -> None:

@@ -23,6 +23,7 @@ from incremental._classes import as_classes, find_classes
 from incremental._compose import check_learns, check_params, needs_classes
 from incremental._copy import copy_estimator
 from incremental._documents import as_documents
+from incremental._float_type import warn_of_rounding
 from incremental._known import has_callbacks, is_scaler
 from incremental._notes import noted
 from incremental._partial_fit import Fitting
@@ -245,6 +246,8 @@ optional
             passes.observers = [*watching, *saving]
             progress = passes.finish(progress)
             tasks.end_fit(progress.fitting)
+            if progress.fitting.rounded:
+                warn_of_rounding()
             self._commit(progress, progress.history)
             if checkpoints is not None:
                 checkpoints.finish(keep=self.keep_checkpoint)
@@ -277,12 +280,14 @@ optional
         rng = _new_rng(self.random_state)
         if "estimator_" in vars(self):
             estimator = copy_estimator(self.estimator_)
-            fitted = Fitting(estimator, vars(self).get("_dtype"))
+            fitted = Fitting(estimator)
             rng = copy.deepcopy(vars(self).get("_rng")) or rng
         training = self._train(fitted.estimator, X, y, params)
         self._add_classes(training, fitted.estimator, y)
         passes = Passes(training.n_blocks, training.run, shuffle=self.shuffle_blocks)
         progress = passes.finish(passes.start(fitted, rng))
+        if progress.fitting.rounded:
+            warn_of_rounding()
         (record,) = progress.history
         history = vars(self).get("history_", [])
         self._commit(progress, [*history, {**record, "pass": len(history) + 1}])
@@ -393,7 +398,6 @@ optional
             estimator_=progress.fitting.estimator,
             history_=history,
             n_iter_=len(history),
-            _dtype=progress.fitting.dtype,
             _rng=progress.rng,
         )
 

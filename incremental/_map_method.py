@@ -19,14 +19,20 @@ from incremental._blocks import (
     known_rows,
     merge_columns,
     n_rows,
-    take_rows,
+)
+from incremental._columns import (
+    Columns,
+    check_columns,
+    columns_of,
+    declared_columns,
 )
 from incremental._copy import writes_to_input
 from incremental._documents import as_list
 from incremental._known import scales_each_value
-from incremental._made_up import example_output
+from incremental._made_up import declared_output
 from incremental._notes import noted
 from incremental._origin import remember
+from incremental._output import Declared
 from incremental._partitions import Partitions, untuned
 
 
@@ -45,7 +51,8 @@ def map_method(
         Name of the method, such as ``"predict"``.
     X : dask array or dataframe of shape (n_samples, n_features)
     meta : array, pandas.Series or pandas.DataFrame, optional
-        An example of what the method returns. Found with one made-up row if None.
+        An example of what the method returns, found with one made-up row if None. A
+        type that cannot hold what that row gives is widened.
     **params
         Further arguments of the method.
 
@@ -61,37 +68,40 @@ def map_method(
     """
     if is_array(X):
         X = merge_columns("X", X)
-    if meta is None:
-        meta = example_output(estimator, method, X, params)
-    several = isinstance(meta, list | tuple)
-    empty = [_empty_like(one, X) for one in (meta if several else [meta])]
+    output = declared_output(estimator, method, X, params, meta)
+    several = isinstance(output, list)
+    empty = [_with_index(one, X) for one in (output if several else [output])]
+    declared = [Declared(one, rounds=meta is not None) for one in empty]
+    columns = declared_columns(X)
     name = f"{type(estimator).__name__}-{tokenize(estimator)}"
     # As `dask.delayed` makes it, dask cannot fuse it with a dataframe of one partition:
     # it gives the task another name there than the task itself has.
     model = Delayed(name, {name: estimator})
     if not several:
-        mapped = _map(_apply, method, X, empty[0], model, method, params, empty[0])
+        mapped = _map(
+            _apply, method, X, empty[0], model, method, params, declared[0], columns
+        )
         # A parameter may let it write to what it is given.
         plain = method == "transform" and is_array(X) and not params
         if plain and scales_each_value(estimator):
             call = partial(
-                _call, estimator=estimator, method=method, params={}, empty=empty[0]
+                _call,
+                estimator=estimator,
+                method=method,
+                params={},
+                declared=declared[0],
             )
             remember(mapped, X, call)
         return mapped
     anything = np.empty(0, dtype=object)
-    outputs = _map(_apply, method, X, anything, model, method, params, empty)
+    outputs = _map(
+        _apply, method, X, anything, model, method, params, declared, columns
+    )
     return [_map(_pick, method, outputs, one, n) for n, one in enumerate(empty)]
 
 
-def _empty_like(example: Any, X: Any) -> Any:
-    """Return no rows of an example, with the index that those of X have."""
-    if not hasattr(example, "dtype") and not hasattr(example, "dtypes"):
-        raise TypeError(
-            f"An example of the output must be an array, a pandas.Series or a "
-            f"pandas.DataFrame, got {example!r}."
-        )
-    empty = take_rows(example, slice(0, 0))
+def _with_index(empty: Any, X: Any) -> Any:
+    """Give no rows of pandas the index that those of X have."""
     pandas_both = hasattr(empty, "iloc") and is_frame(X)
     return empty.set_axis(X._meta.index[:0]) if pandas_both else empty
 
@@ -162,35 +172,37 @@ def _apply(
     estimator: Any,
     method: str,
     params: Any,
-    empty: Any,
+    declared: Any,
+    columns: Columns,
     block_id: Any = None,
     partition_info: Any = None,
 ) -> Any:
     """Call a method on a block; dask tells an array's block or a frame's partition."""
     if n_rows(block) == 0:
-        return empty
+        several = isinstance(declared, list)
+        return [one.empty for one in declared] if several else declared.empty
     position = block_id[0] if partition_info is None else partition_info["number"]
     with noted(f"in {method} of block {position}"):
-        return _call(block, estimator, method, params, empty)
+        check_columns(columns_of({"X": block}), columns, "what the collection declares")
+        return _call(block, estimator, method, params, declared)
 
 
-def _call(block: Any, estimator: Any, method: str, params: Any, empty: Any) -> Any:
-    block = block.copy() if writes_to_input(estimator) else block
-    output = getattr(estimator, method)(as_list(estimator, block), **params)
-    if hasattr(empty, "iloc") and not hasattr(output, "iloc"):
-        return _as_pandas(output, empty, block.index)
-    is_plain = isinstance(empty, np.ndarray) and isinstance(output, np.ndarray)
-    return output.astype(empty.dtype, copy=False) if is_plain else output
+def _call(block: Any, estimator: Any, method: str, params: Any, declared: Any) -> Any:
+    own = block.copy() if writes_to_input(estimator) else block
+    output = getattr(estimator, method)(as_list(estimator, own), **params)
+    who = type(estimator).__name__
+    if isinstance(declared, Declared):
+        return declared.hold(output, block, who, method)
+    if not isinstance(output, list | tuple) or len(output) != len(declared):
+        raise ValueError(
+            f"{who}.{method} returned a {type(output).__name__}; expected a list of "
+            f"{len(declared)} outputs, as on other rows."
+        )
+    return [
+        one.hold(values, block, who, method)
+        for one, values in zip(declared, output, strict=True)
+    ]
 
 
 def _pick(outputs: Any, which: int) -> Any:
     return outputs[which]
-
-
-def _as_pandas(output: Any, empty: Any, index: Any) -> Any:
-    import pandas as pd
-
-    if empty.ndim == 1:
-        return pd.Series(output, index=index, name=empty.name, dtype=empty.dtype)
-    frame = pd.DataFrame(output, index=index, columns=empty.columns)
-    return frame.astype(empty.dtypes)

@@ -18,6 +18,7 @@ from toolz import dissoc
 from incremental._ahead import make_ahead
 from incremental._blocks import by_rows, check_rows, n_rows, take_rows
 from incremental._classes import check_classes
+from incremental._columns import Columns, check_columns, columns_of, learned_columns
 from incremental._compose import (
     last_step,
     leading_steps,
@@ -27,6 +28,7 @@ from incremental._compose import (
     transform,
 )
 from incremental._copy import aligned, copy_estimator, writes_to_input
+from incremental._float_type import in_its_type
 from incremental._known import cached_rows, rows_in_cache
 from incremental._merge import merge, merges
 from incremental._moments import fit_moments
@@ -43,8 +45,8 @@ class Fitting(NamedTuple):
     ----------
     estimator : estimator or None
         None where the first block's is to be taken.
-    dtype : numpy.dtype or None
-        The floating-point type of the first X. None before it, or if X is not numeric.
+    columns : dict or None
+        The columns of the first block that has rows, for each of its pieces.
     n_rows : int
         Rows fitted so far.
     merit : float
@@ -56,15 +58,18 @@ class Fitting(NamedTuple):
         Whether it reports a loss.
     digests : bytes
         What describes the blocks of the pass under way, if they are to be recognised.
+    rounded : bool
+        Whether values of X were rounded to the float type of the first block.
     """
 
     estimator: Any
-    dtype: Any = None
+    columns: Columns | None = None
     n_rows: int = 0
     merit: float = 0.0
     n_judged: int = 0
     has_loss: bool = False
     digests: bytes = b""
+    rounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,14 +115,27 @@ class PartialFit:
     def __call__(self, fitting: Fitting, *pieces: Any) -> Fitting:
         """Return the fitting after one more block.
 
+        A piece more than there are names is the columns that the block had before X
+        went through anything.
+
         Raises
         ------
         ValueError
-            If the pieces differ in their rows, or y holds an unknown class.
+            If the pieces differ in their rows, y holds an unknown class, or the block
+            has other columns than the first.
         """
+        pieces, before = pieces[: len(self.names)], pieces[len(self.names) :]
         rows = check_rows(self.names, pieces)
         if rows == 0:
             return fitting
+        columns = (
+            before[0]
+            if before
+            else columns_of(dict(zip(self.names, pieces, strict=True)))
+        )
+        first = columns if fitting.columns is None else fitting.columns
+        check_columns(columns, first)
+        fitting = fitting._replace(columns=first)
         if not self.in_place:
             fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
             pieces = tuple(map(aligned, pieces))
@@ -130,18 +148,18 @@ class PartialFit:
         """Fit the estimator itself on a block, as it comes."""
         if self.params.get("classes") is not None:
             check_classes(block["y"], self.params["classes"])
-        dtype, writes = fitting.dtype, writes_to_input(fitting.estimator)
+        rounded, writes = fitting.rounded, writes_to_input(fitting.estimator)
         with closing(self._batches(block)) as batches:
             for batch in batches:
-                dtype = dtype or _float_dtype(batch["X"])
-                X = _conform(batch["X"], dtype)
+                X = batch["X"]
                 params = {**self.params, **dissoc(batch, "X", "y")}
                 own = X.copy() if writes else X
-                self._learn(fitting.estimator, own, batch.get("y"), params)
+                rounded |= self._learn(fitting.estimator, own, batch.get("y"), params)
         if self.judged:
-            X = _conform(block["X"], dtype)
+            X, _ = in_its_type(fitting.estimator, block["X"])
             fitting = self._judge(fitting, X, block.get("y"))
-        return fitting._replace(dtype=dtype, n_rows=fitting.n_rows + n_rows(block["X"]))
+        rows = fitting.n_rows + n_rows(block["X"])
+        return fitting._replace(rounded=rounded, n_rows=rows)
 
     def _batches(self, block: Mapping[str, Any]) -> _Parts:
         X = block["X"]
@@ -155,11 +173,10 @@ class PartialFit:
         for part in parts:
             yield from _batches(part, self.batch_size)
 
-    def _learn(self, estimator: Any, X: Any, y: Any, params: Any) -> None:
+    def _learn(self, estimator: Any, X: Any, y: Any, params: Any) -> bool:
         if self.last_only:
-            learn_last(estimator, X, y, params)
-        else:
-            learn(estimator, X, y, params, skip=self.skip)
+            return learn_last(estimator, X, y, params)
+        return learn(estimator, X, y, params, skip=self.skip)
 
     def _judge(self, fitting: Fitting, X: Any, y: Any) -> Fitting:
         last = last_step(fitting.estimator)
@@ -190,17 +207,21 @@ class MapX:
     names : tuple of str
         What the pieces of a block are.
     function : callable
+    adds_columns : bool
+        Whether the columns that the block had are returned as one piece more.
     """
 
     names: tuple[str, ...]
     function: Callable[[Any], Any]
+    adds_columns: bool = False
 
     def __call__(self, *pieces: Any) -> tuple[Any, ...]:
         """Return the pieces with X mapped; an empty X is left as it is."""
         block = dict(zip(self.names, pieces, strict=True))
+        columns = (columns_of(block),) if self.adds_columns else ()
         if check_rows(self.names, pieces):
             block["X"] = self.function(block["X"])
-        return tuple(block.values())
+        return (*block.values(), *columns)
 
 
 @dataclass(frozen=True)
@@ -224,11 +245,12 @@ class FitAlone:
             return []
         fit = replace(self.fit, batch_size=None)
         block = dict(zip(fit.names, pieces, strict=True))
+        fresh = Fitting(None, columns_of(block))
         size = self.fit.batch_size or cached_rows(self.estimator, block["X"])
         # A feature that one block lacks is no reason to warn: others may have it.
         with np.errstate(invalid="ignore"):
             return [
-                _fit_fresh(fit, Fitting(clone(self.estimator)), batch)
+                _fit_fresh(fit, fresh._replace(estimator=clone(self.estimator)), batch)
                 for batch in _batches(block, size)
             ]
 
@@ -238,18 +260,30 @@ def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Mapping[str, Any]) -> F
         X = aligned(batch["X"])
         with noted(f"in a block of {n_rows(X)} rows"):
             if fit_moments(fitting.estimator, X):
-                return fitting._replace(dtype=X.dtype, n_rows=len(X))
+                return fitting._replace(n_rows=len(X))
     return fit(fitting, *batch.values())
 
 
 def merge_fittings(merged: Fitting, others: list[Fitting]) -> Fitting:
-    """Return the fitting on the rows of all."""
+    """Return the fitting on the rows of all.
+
+    Raises
+    ------
+    ValueError
+        If the others have other columns.
+    """
     if not others:
         return merged
+    columns = others[0].columns or {}
+    # What is merged has not compared them itself, as `partial_fit` does.
+    known = merged.columns
+    check_columns(
+        columns, learned_columns(merged.estimator) if known is None else known
+    )
     parts = others if merged.estimator is None else [merged, *others]
     return Fitting(
         merge(*(part.estimator for part in parts)),
-        parts[0].dtype,
+        columns if known is None else known,
         sum(part.n_rows for part in parts),
     )
 
@@ -298,7 +332,7 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
         rest = replace(fit, skip=len(leading))
     if not leading:
         return Steps(fit, start, "partial_fit")
-    first = MapX(fit.names, partial(transform, leading))
+    first = MapX(fit.names, partial(transform, leading), adds_columns=True)
     return Steps(rest, start, "partial_fit", first, "transform", per_thread=2)
 
 
@@ -311,32 +345,3 @@ def _batches(block: Mapping[str, Any], size: int | None) -> _Parts:
     for start in range(0, n_rows(block["X"]), size):
         batch = slice(start, start + size)
         yield {name: take_rows(piece, batch) for name, piece in pieces.items()}
-
-
-def _float_dtype(X: Any) -> Any:
-    common = _common_dtype(X)
-    if common is None or common.kind == "f":
-        return common
-    return np.dtype("f8") if common.kind in "biu" else None
-
-
-def _conform(X: Any, dtype: Any) -> Any:
-    """Cast numbers whose type differs from that of the first block.
-
-    Estimators that keep their parameters in the type of the first block, as
-    ``SGDClassifier`` does, raise otherwise. Integers become float64 on their own.
-    """
-    own = _common_dtype(X)
-    if dtype is None or own is None or own == dtype or own.kind not in "biuf":
-        return X
-    return X if own.kind != "f" and dtype == np.float64 else X.astype(dtype)
-
-
-def _common_dtype(X: Any) -> Any:
-    """Return the type that X has as one NumPy array; None if it is not a plain one."""
-    if hasattr(X, "dtypes"):
-        dtypes = list(np.atleast_1d(np.asarray(X.dtypes, dtype=object)))
-        plain = dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes)
-        return np.result_type(*dtypes) if plain else None
-    dtype = getattr(X, "dtype", None)
-    return dtype if isinstance(dtype, np.dtype) else None

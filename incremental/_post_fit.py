@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from incremental._blocks import is_lazy
 from incremental._compose import only_transforms
 from incremental._documents import as_documents
-from incremental._made_up import METAS
 from incremental._map_method import map_method
+from incremental._output import METAS
 from incremental._scoring import as_scorer, score_by_block, score_gathered
 
 
@@ -45,7 +45,8 @@ def _post_fit(name: str, summary: str, shape: str) -> Any:
 
     def method(self: ParallelPostFit, X: Any, **params: Any) -> Any:
         estimator = self._fitted_estimator()
-        X = as_documents(estimator, X)
+        if name != "inverse_transform":
+            X = as_documents(estimator, X)
         if not is_lazy(X):
             return getattr(estimator, name)(X, **params)
         if "estimator_" not in vars(self):
@@ -112,8 +113,10 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         accuracy for classifiers and R² for regressors.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
         An example of what `predict` returns, of any length. By default one made-up row
-        is predicted to learn it. A pandas object makes the result for a dataframe a
-        dask series or dataframe that keeps its index.
+        is predicted to learn it; a type that cannot hold what that gives is widened. A
+        pandas object makes the result for a dataframe a dask series or dataframe that
+        keeps its index. No value is changed to fit a type, but for floats that are
+        rounded to a float type asked for: what does not fit is an error.
     predict_proba_meta : array or pandas.DataFrame, default=None
         The same for `predict_proba`.
     transform_meta : array or pandas.DataFrame, default=None

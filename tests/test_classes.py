@@ -11,6 +11,7 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 
+from incremental import Incremental
 from incremental._classes import check_classes, find_classes
 from incremental._compose import needs_classes
 
@@ -72,6 +73,16 @@ def test_several_labels_are_numbered(no_compute):
 def test_unknown_classes_are_named():
     with pytest.raises(ValueError, match=r"classes \[7, 9\].*classes=\[0, 1\]"):
         check_classes(np.array([0, 9, 1, 7, 9]), [0, 1])
+
+
+def test_ten_unknown_classes_are_listed_and_their_number_is_told():
+    y = np.arange(1000)
+    model = Incremental(SGD, classes=range(40, 51))
+    with pytest.raises(ValueError, match="y holds the classes") as caught:
+        model.fit(da.ones((1000, 2), chunks=1000), da.from_array(y, chunks=1000))
+    message = str(caught.value)
+    assert "classes [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …] (989 in all)" in message
+    assert "classes=[40, 41, 42, 43, 44, 45, 46, 47, 48, 49, …] (11 in all)" in message
 
 
 def test_unknown_classes_of_an_output_are_named():

@@ -1,5 +1,7 @@
 """One pass through pipelines, unions and column transformers."""
 
+import copy
+
 import dask
 import dask.array as da
 import dask.dataframe as dd
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, IncrementalPCA
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -396,3 +398,31 @@ def test_an_error_names_the_step_and_the_block(data):
     assert any("step 'standardscaler'" in note for note in caught.value.__notes__)
     assert any("block 1" in note for note in caught.value.__notes__)
     assert not hasattr(model, "estimator_")
+
+
+class Functional(BaseEstimator):
+    """Learns in a copy, or returns something else."""
+
+    def __init__(self, returned="copy"):
+        self.returned = returned
+
+    def partial_fit(self, X, y=None):
+        learner = copy.copy(self) if self.returned == "copy" else self
+        learner.n_ = getattr(self, "n_", 0) + len(X)
+        return {"copy": learner, "loss": 0.5, "none": None}[self.returned]
+
+
+@pytest.mark.parametrize("returned", ["copy", "loss"])
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_a_partial_fit_that_returns_another_object_is_refused(returned, in_pipeline):
+    learner = Functional(returned)
+    model = Incremental(make_pipeline(learner) if in_pipeline else learner)
+    with pytest.raises(TypeError, match="return the estimator itself") as caught:
+        model.fit(da.ones((4, 2), chunks=2))
+    assert "Functional.partial_fit returned" in str(caught.value)
+    assert any("in block" in note for note in caught.value.__notes__)
+
+
+def test_a_partial_fit_that_returns_nothing_has_learned():
+    model = Incremental(Functional("none")).fit(da.ones((4, 2), chunks=2))
+    assert model.n_ == 4

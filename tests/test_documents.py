@@ -7,9 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction import FeatureHasher
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    HashingVectorizer,
+    TfidfTransformer,
+)
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder
 
 from incremental import Incremental, ParallelPostFit
@@ -115,3 +122,80 @@ def test_other_transformers_get_text_as_it_is():
         assert as_list(other, column) is column
     frame = column.to_frame()
     assert as_list(HashingVectorizer(), frame) is frame
+
+
+TABLE = pd.DataFrame({"t": TEXTS, "n": LABELS})
+VECTORIZER = HashingVectorizer(n_features=8)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        VECTORIZER,
+        FrozenEstimator(VECTORIZER),
+        make_pipeline(VECTORIZER, Normalizer()),
+        make_union(VECTORIZER, HashingVectorizer(n_features=4)),
+    ],
+    ids=["alone", "frozen", "nested", "union"],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_table_of_one_text_column_is_refused_before_any_read(
+    first, method, no_compute
+):
+    lazy = dd.from_pandas(TABLE, npartitions=3)
+    model = Incremental(make_pipeline(first, SGDClassifier()), classes=[0, 1])
+    with pytest.raises(ValueError, match=r"Pass the column, as in `X\['t'\]`"):
+        getattr(model, method)(lazy[["t"]], lazy["n"])
+
+
+@pytest.mark.parametrize("method", ["transform", "predict", "score"])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_fitted_vectoriser_refuses_a_table(method, in_memory, no_compute):
+    X = TABLE[["t"]] if in_memory else dd.from_pandas(TABLE[["t"]], npartitions=3)
+    classifier = SGDClassifier().fit(VECTORIZER.transform(TEXTS), LABELS)
+    pipe = make_pipeline(VECTORIZER, classifier)
+    model = ParallelPostFit(VECTORIZER if method == "transform" else pipe)
+    data = (X, LABELS) if method == "score" else (X,)
+    with pytest.raises(ValueError, match=r"`X\['t'\]`"):
+        getattr(model, method)(*data)
+
+
+def test_a_table_of_several_columns_is_refused_for_a_vectoriser(no_compute):
+    with pytest.raises(ValueError, match="one of its columns"):
+        ParallelPostFit(VECTORIZER).transform(dd.from_pandas(TABLE, npartitions=3))
+
+
+def test_an_array_of_two_dimensions_is_refused_for_a_vectoriser(no_compute):
+    X = da.from_array(np.array(TEXTS, dtype=object).reshape(60, 1), chunks=20)
+    with pytest.raises(ValueError, match=r"as in `X\[:, 0\]`"):
+        ParallelPostFit(VECTORIZER).transform(X)
+
+
+def test_rows_of_tokens_are_documents_for_what_takes_them_apart_itself():
+    X = np.array([["a", "b"], ["b", "c"]] * 3, dtype=object)
+    lazy = da.from_array(X, chunks=(2, 2))
+    for taker in (
+        FeatureHasher(n_features=8, input_type="string"),
+        CountVectorizer(analyzer=list).fit(X),
+    ):
+        received = ParallelPostFit(taker).transform(lazy).compute()
+        assert (received != taker.transform(X)).nnz == 0
+
+
+@pytest.mark.parametrize("chosen", [["t"], [0], slice(0, 1)])
+def test_a_list_of_one_text_column_is_refused_in_a_column_transformer(
+    chosen, no_compute
+):
+    columns = ColumnTransformer([("v", VECTORIZER, chosen)])
+    model = Incremental(make_pipeline(columns, SGDClassifier()), classes=[0, 1])
+    lazy = dd.from_pandas(TABLE, npartitions=3)
+    with pytest.raises(ValueError, match="'v'.*a single column, such as"):
+        model.fit(lazy[["t"]], lazy["n"])
+
+
+def test_a_single_text_column_is_taken_in_a_column_transformer():
+    columns = ColumnTransformer([("v", VECTORIZER, "t")])
+    model = Incremental(make_pipeline(columns, SGDClassifier()), classes=[0, 1])
+    lazy = dd.from_pandas(TABLE, npartitions=3)
+    model.fit(lazy[["t"]], lazy["n"])
+    assert model.predict(lazy[["t"]]).compute().shape == (60,)

@@ -1,0 +1,89 @@
+"""Estimators that learn in one float type, and later blocks of another one."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+# The attribute whose type all that comes has to have: scikit-learn's raise otherwise.
+_LEARNED_IN = {
+    "sklearn.linear_model": {
+        "PassiveAggressiveClassifier": "coef_",
+        "PassiveAggressiveRegressor": "coef_",
+        "SGDClassifier": "coef_",
+        "Perceptron": "coef_",
+        "SGDOneClassSVM": "coef_",
+        "SGDRegressor": "coef_",
+    },
+    "sklearn.cluster": {"MiniBatchKMeans": "cluster_centers_"},
+}
+
+
+def in_its_type(estimator: Any, X: Any) -> tuple[Any, bool]:
+    """Cast X to the float type of what an estimator has learned, if it needs that.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, sparse matrix, frame or list
+
+    Returns
+    -------
+    X : same kind
+        Itself for estimators that take other types than those they began with.
+    rounded : bool
+        Whether the type of X was a wider one.
+    """
+    wanted = _type_of(estimator)
+    own = None if wanted is None else _common_type(X)
+    if own is None:
+        return X, False
+    # They take float32 as it is, and all else as float64.
+    if wanted == (own if own == np.float32 else np.float64):
+        return X, False
+    return X.astype(wanted), not np.can_cast(own, wanted, "safe")
+
+
+def warn_of_rounding() -> None:
+    """Warn that values of X were rounded."""
+    warnings.warn(
+        "The estimator learns in the float type of the first block, float32, and "
+        "later blocks of X, of a wider type, were rounded to it. Give all blocks one "
+        "type, such as `X.astype('float64')`.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _type_of(estimator: Any) -> Any:
+    """Return the type that an estimator needs X to have; None for any."""
+    for module, names in _LEARNED_IN.items():
+        for name, attribute in names.items():
+            # Not imported: nothing can be of a type that is not loaded.
+            kind = getattr(sys.modules.get(module), name, None)
+            if kind is not None and isinstance(estimator, kind):
+                return getattr(getattr(estimator, attribute, None), "dtype", None)
+    # What fits clones of another estimator hands X on.
+    inner = getattr(estimator, "__dict__", {})
+    clones = [*_listed(inner.get("estimators_")), inner.get("estimator_")]
+    types = (_type_of(one) for one in clones if hasattr(one, "get_params"))
+    return next((dtype for dtype in types if dtype is not None), None)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _common_type(X: Any) -> Any:
+    """Return the type that X has as one NumPy array; None if it is not a plain one."""
+    if not hasattr(X, "dtypes"):
+        dtype = getattr(X, "dtype", None)
+        return dtype if isinstance(dtype, np.dtype) else None
+    dtypes = list(np.atleast_1d(np.asarray(X.dtypes, dtype=object)))
+    if not dtypes or not all(isinstance(dtype, np.dtype) for dtype in dtypes):
+        return None
+    # Beside numbers, booleans of pandas make objects.
+    return np.result_type(*(object if d.kind == "b" else d for d in dtypes))
