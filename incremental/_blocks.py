@@ -390,12 +390,28 @@ def _read_frames(
             *frames.values(),
             meta=(None, "object"),
             align_dataframes=False,
-        ).optimize()
-        graph = as_nodes(ensure_dict(joint.__dask_graph__()))
-    shuffled = any("Shuffle" in type(part).__name__ for part in joint.expr.walk())
-    if len(frames) > 1 and len(stores(graph)) > 1:
-        raise ValueError(_unknown_order(" and ".join(frames)))
-    return graph, list(flatten(joint.__dask_keys__())), shuffled
+        )
+        optimized = joint.optimize()
+        graph = as_nodes(ensure_dict(optimized.__dask_graph__()))
+        if len(frames) > 1 and (on_disk := stores(graph)):
+            _check_one_shuffle(frames, joint.optimize(fuse=False), len(on_disk))
+    shuffled = any("Shuffle" in type(part).__name__ for part in optimized.expr.walk())
+    return graph, list(flatten(optimized.__dask_keys__())), shuffled
+
+
+def _check_one_shuffle(frames: Iterable[str], joint: Any, n_stores: int) -> None:
+    """Check that dataframes which are shuffled on disk take the same shuffles."""
+    shuffles = [
+        {part._name for part in frame.walk() if type(part).__name__ == "DiskShuffle"}
+        for frame in joint.expr.dependencies()
+    ]
+    if n_stores > len(shuffles[0]) or any(one != shuffles[0] for one in shuffles):
+        raise ValueError(
+            f"{' and '.join(frames)} cannot be paired: they are shuffled on disk, each "
+            "in a computation of its own, which may order the rows in another way. "
+            "Pass `shuffle_method='tasks'` to what shuffles them, or persist the "
+            "dataframe before taking its columns."
+        )
 
 
 def _pieces(graph: dict[Key, Any], keys: list[Key], number: int) -> Any:
