@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from dask.sizeof import sizeof
 from dask.tokenize import tokenize
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
@@ -33,6 +34,7 @@ from incremental._merge import merge, merges
 from incremental._moments import fit_moments
 from incremental._notes import noted
 from incremental._origin import Deferred, defer, map_in_c_order
+from incremental._sizeof import held_bytes
 
 _HEAD_ROWS = 1_000
 
@@ -68,6 +70,9 @@ class Fitting(NamedTuple):
     n_judged: int = 0
     has_loss: bool = False
     head: str | None = None
+
+
+sizeof.register(Fitting, held_bytes)
 
 
 @dataclass(frozen=True)
