@@ -374,6 +374,7 @@ class Plan:
                 new, keys = self._join(new, keys)
             outputs = list(map(self._renamed, keys))
             self.blocks.append(PlannedBlock(where[at], new, outputs))
+        self._names = set(self._keys.values())
 
     def tasks(self, block: PlannedBlock, gate: Key | None = None) -> Graph:
         """Return the tasks that a block is the first to need.
@@ -403,10 +404,15 @@ class Plan:
 
     def foreign(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
         """Return the keys of earlier blocks' tasks whose results a block needs."""
-        needs = set(block.outputs).union(
-            *(task.dependencies for task in tasks.values())
-        )
-        return needs.intersection(self._keys.values()) - tasks.keys()
+        return (self._read_by(block, tasks) & self._names) - tasks.keys()
+
+    def futures(self, block: PlannedBlock, tasks: Graph) -> Graph:
+        """Return the futures that a block needs, under their own keys."""
+        needs = self._read_by(block, tasks) & self._futures.keys()
+        return {key: self._futures[key] for key in needs}
+
+    def _read_by(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
+        return set(block.outputs).union(*(task.dependencies for task in tasks.values()))
 
     def with_futures(self, graph: Graph) -> Graph:
         """Add the futures that the tasks refer to, under their own keys."""
