@@ -80,13 +80,14 @@ def _open(one: Any) -> tuple[int, Iterable[Any], int]:
 
 def _attributes(one: Any) -> list[Any]:
     """Return what an object holds by name, or what it says that it is made from."""
-    if type(one).__reduce__ is not object.__reduce__:
+    kind: Any = type(one)
+    if kind.__reduce__ is not object.__reduce__:
         # Compiled classes, such as scikit-learn's trees, tell of their arrays only so.
         try:
             return list(one.__reduce__()[1:3])
         except TypeError:
             return []  # It cannot be pickled, so it does not travel.
-    slots = (vars(kind).get("__slots__", ()) for kind in type(one).__mro__)
+    slots = (vars(base).get("__slots__", ()) for base in kind.__mro__)
     names = chain.from_iterable([s] if isinstance(s, str) else s for s in slots)
     held = [getattr(one, name) for name in names if hasattr(one, name)]
     return [*held, *getattr(one, "__dict__", {}).values()]

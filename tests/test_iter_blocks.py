@@ -1,5 +1,6 @@
 """The public block iterator."""
 
+import contextlib
 import subprocess
 import sys
 import textwrap
@@ -226,9 +227,9 @@ def leave_by_break(blocks):
 
 
 def leave_by_an_error(blocks):
-    with pytest.raises(ZeroDivisionError):
+    with contextlib.suppress(ZeroDivisionError):
         for _ in blocks:
-            1 / 0  # noqa: B018
+            raise ZeroDivisionError
 
 
 def leave_by_closing(blocks):
