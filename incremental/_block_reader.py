@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -41,13 +42,11 @@ class BlockReader:
         plan = plan_pass(blocks, order, get)
         self._get = get
         self._names = blocks.names
-        self._with_futures = plan.with_futures
         self._blocks = plan.blocks
         self._tasks = [plan.tasks(block) for block in plan.blocks]
-        self._borrowed = [
-            plan.foreign(block, tasks)
-            for block, tasks in zip(plan.blocks, self._tasks, strict=True)
-        ]
+        planned = list(zip(plan.blocks, self._tasks, strict=True))
+        self._borrowed = [plan.foreign(*block) for block in planned]
+        self._futures = [plan.futures(*block) for block in planned]
         self._uses_left = Counter(key for keys in self._borrowed for key in keys)
         self._shared: dict[Key, Future[Any]] = {
             key: Future() for key in self._uses_left
@@ -64,18 +63,19 @@ class BlockReader:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # What runs ends in the background: nobody waits for it any more.
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def __len__(self) -> int:
         return len(self._blocks)
 
     def read(self, place: int) -> tuple[Any, ...]:
-        """Return the pieces of the block at a place in the order."""
+        """Return the pieces of the block at a place in the order, for the caller."""
         block, tasks = self._blocks[place], self._tasks[place]
         lent = [key for key in tasks if key in self._shared]
         try:
-            graph = {**tasks, **self._borrow(place)}
+            graph = {**tasks, **self._borrow(place), **self._futures[place]}
             pieces, shared = self._run(graph, block.outputs, lent)
         except BaseException as error:
             for key in lent:
@@ -84,7 +84,9 @@ class BlockReader:
         for key, value in zip(lent, shared, strict=True):
             self._shared[key].set_result(value)
         self._tasks[place] = {}
-        flat = tuple(flatten_pieces(pieces))
+        # Copies, since they may be part of what was computed before, of data in memory
+        # or of a file, and the caller may write to them.
+        flat = tuple(map(copy.deepcopy, flatten_pieces(pieces)))
         with noted(f"in {block.where}"):
             check_rows(self._names, flat)
         return flat
@@ -94,7 +96,7 @@ class BlockReader:
         # With dask's diagnostics as callbacks, runs beside each other unregister them.
         return run(
             self._get,
-            self._with_futures(graph),
+            graph,
             [outputs, lent],
             callbacks=(),
             **local,

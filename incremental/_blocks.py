@@ -470,8 +470,8 @@ def _with_persisted(
         raise ValueError(
             "A collection holds a peer-to-peer rechunk or shuffle, which cannot be "
             "part of a pass. Persist the collection first, or make it with "
-            "`method='tasks'`, or under "
-            "`dask.config.set({'array.rechunk.method': 'tasks'})`."
+            "`method='tasks'`, or under `dask.config.set({'array.rechunk.method': "
+            "'tasks', 'dataframe.shuffle.method': 'tasks'})`."
         )
     used = {key for source in sources for key in source.keys}
     used.update(

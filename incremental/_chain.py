@@ -7,6 +7,7 @@ public call does that. Tested with dask 2026.3 to 2026.8.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -189,10 +190,9 @@ def fold(
 def _run_locally(
     get: Callable[..., Any], graph: Graph, states: list[Key], watch: Watch | None
 ) -> Any:
+    own = (None, None, None, _LocalRun(states, watch).after_task, None)
+    callbacks = [*_active_callbacks(), own]
     try:
-        # Not as a global callback, which runs in other threads would take away.
-        own = (None, None, None, _LocalRun(states, watch).after_task, None)
-        callbacks = [*Callback.active, own]
         return run(get, graph, [states[-1]], callbacks=callbacks)[0]
     except _Stopped as stopped:
         return stopped.state
@@ -315,7 +315,43 @@ class _Stage:
 
 def run(get: Callable[..., Any], graph: Graph, keys: list[Any], **options: Any) -> Any:
     """Run a graph as it is: dask's fusion would undo the look-ahead's bound."""
+    if not _is_remote(get):
+        # dask takes its callbacks away from other threads where it finds them itself.
+        options.setdefault("callbacks", _active_callbacks())
     return get(graph, keys, optimize_graph=False, chunksize=1, **options)
+
+
+_runs_with: Counter[Any] = Counter()
+_counting = threading.RLock()
+
+
+def _active_callbacks() -> list[tuple[Any, ...]]:
+    """Return dask's callbacks, to which runs that overlap are to be as one.
+
+    When a run ends, dask's profilers forget the tasks that are under way, and with them
+    those of a run in another thread.
+    """
+    return list(map(_until_all_end, Callback.active.copy()))
+
+
+def _until_all_end(callback: tuple[Any, ...]) -> tuple[Any, ...]:
+    start, start_state, before_task, after_task, finish = callback
+
+    def start_first(graph: Any) -> None:
+        with _counting:
+            if start is not None and not _runs_with[callback]:
+                start(graph)
+            _runs_with[callback] += 1
+
+    def finish_last(graph: Any, state: Any, failed: bool) -> None:
+        with _counting:
+            _runs_with[callback] -= 1
+            if not _runs_with[callback]:
+                del _runs_with[callback]
+                if finish is not None:
+                    finish(graph, state, failed)
+
+    return start_first, start_state, before_task, after_task, finish_last
 
 
 def literals(values: dict[Key, Any]) -> Graph:
@@ -375,6 +411,7 @@ class Plan:
                 new, keys = self._join(new, keys)
             outputs = list(map(self._renamed, keys))
             self.blocks.append(PlannedBlock(where[at], new, outputs))
+        self._names = set(self._keys.values())
 
     def tasks(self, block: PlannedBlock, gate: Key | None = None) -> Graph:
         """Return the tasks that a block is the first to need.
@@ -404,10 +441,15 @@ class Plan:
 
     def foreign(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
         """Return the keys of earlier blocks' tasks whose results a block needs."""
-        needs = set(block.outputs).union(
-            *(task.dependencies for task in tasks.values())
-        )
-        return needs.intersection(self._keys.values()) - tasks.keys()
+        return (self._read_by(block, tasks) & self._names) - tasks.keys()
+
+    def futures(self, block: PlannedBlock, tasks: Graph) -> Graph:
+        """Return the futures that a block needs, under their own keys."""
+        needs = self._read_by(block, tasks) & self._futures.keys()
+        return {key: self._futures[key] for key in needs}
+
+    def _read_by(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
+        return set(block.outputs).union(*(task.dependencies for task in tasks.values()))
 
     def with_futures(self, graph: Graph) -> Graph:
         """Add the futures that the tasks refer to, under their own keys."""

@@ -7,12 +7,18 @@ This is the only module that touches an estimator's private state: the nodes of
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import setitem
 from typing import Any
 
 import numpy as np
+from dask.sizeof import sizeof
 
 from incremental._compose import last_step
+from incremental._sizeof import held_bytes
+
+Gaps = dict[int, tuple[int, ...]]
 
 
 def copy_estimator(estimator: Any) -> Any:
@@ -23,7 +29,7 @@ def copy_estimator(estimator: Any) -> Any:
     estimator : estimator
         It may have been pickled before; its arrays may be read-only.
     """
-    copied = copy.deepcopy(estimator)
+    copied = _with_gaps(copy.deepcopy(estimator), gaps_of(estimator))
     for node in _birch_nodes(copied):
         # The nodes of Birch write to a buffer and read from a view of it. Copying and
         # pickling make two arrays of them.
@@ -31,6 +37,85 @@ def copy_estimator(estimator: Any) -> Any:
         node.centroids_ = node.init_centroids_[:size, :]
         node.squared_norm_ = node.init_sq_norm_[:size]
     return copied
+
+
+class Travelling:
+    """A value whose arrays lie in memory as before when it was pickled.
+
+    Pickle and `copy` leave out the gaps of an array that is a part of another one. The
+    sums of a product are made in another order then, and round differently.
+
+    Parameters
+    ----------
+    value : object
+        Such as an estimator.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the value and where its arrays have gaps."""
+        return _arrived, (self.value, gaps_of(self.value))
+
+
+sizeof.register(Travelling, held_bytes)
+
+
+def gaps_of(value: Any) -> Gaps:
+    """Return the strides of those arrays of a value that have gaps in memory."""
+    return {
+        number: array.strides
+        for number, (array, _) in enumerate(_arrays(value))
+        if not array.flags.forc and min(array.strides) > 0 and not array.dtype.hasobject
+    }
+
+
+def _arrived(value: Any, gaps: Gaps) -> Travelling:
+    return Travelling(_with_gaps(value, gaps))
+
+
+def _with_gaps(value: Any, gaps: Gaps) -> Any:
+    """Put gaps into the arrays of a copy."""
+    made: dict[int, Any] = {}
+    for number, (array, put) in enumerate(list(_arrays(value)) if gaps else ()):
+        if number in gaps and id(array) not in made:
+            made[id(array)] = _with_strides(array, gaps[number])
+        if id(array) in made:
+            put(made[id(array)])
+    return value
+
+
+def _with_strides(array: Any, strides: tuple[int, ...]) -> Any:
+    reach = sum((n - 1) * step for n, step in zip(array.shape, strides, strict=True))
+    buffer = np.empty(reach + array.itemsize, np.uint8)
+    spaced = np.ndarray(array.shape, array.dtype, buffer, strides=strides)
+    spaced[...] = array
+    return spaced
+
+
+def _arrays(value: Any) -> Iterator[tuple[Any, Callable[[Any], None]]]:
+    """Yield the arrays in attributes, lists and dicts, and what replaces each.
+
+    Those that are in tuples themselves are left out, since nothing can replace them.
+    """
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, tuple):
+            stack.extend(one)
+            continue
+        holder = one if isinstance(one, dict | list) else getattr(one, "__dict__", None)
+        if holder is None or isinstance(one, type) or id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        items = holder.items() if isinstance(holder, dict) else enumerate(holder)
+        for key, held in items:
+            if type(held) is np.ndarray:
+                yield held, partial(setitem, holder, key)
+            else:
+                stack.append(held)
 
 
 def aligned(piece: Any) -> Any:

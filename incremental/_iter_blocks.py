@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,8 @@ class iter_blocks:  # noqa: N801
     """Iterate over the blocks of collections: the same rows of each.
 
     Every iteration is a pass of its own over the data. Closing it early, as leaving a
-    ``for`` loop does, stops the reading.
+    ``for`` loop does, stops the reading at once: what is being read then ends in the
+    background. The pieces are copies, so that writing to them changes nothing else.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ class iter_blocks:  # noqa: N801
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         if self._blocks is None:
             check_rows(self._collections, self._collections.values())
-            yield tuple(self._collections.values())
+            yield tuple(map(copy.deepcopy, self._collections.values()))
             return
         order = range(len(self))
         if self._shuffle:
@@ -119,4 +121,4 @@ def _read_ahead(reader: BlockReader, ahead: int) -> Iterator[tuple[Any, ...]]:
             if place >= ahead:
                 yield reading.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -26,7 +26,7 @@ from incremental._columns import (
     columns_of,
     declared_columns,
 )
-from incremental._copy import writes_to_input
+from incremental._copy import Travelling, writes_to_input
 from incremental._documents import as_list
 from incremental._known import scales_each_value
 from incremental._made_up import declared_output
@@ -76,7 +76,7 @@ def map_method(
     name = f"{type(estimator).__name__}-{tokenize(estimator)}"
     # As `dask.delayed` makes it, dask cannot fuse it with a dataframe of one partition:
     # it gives the task another name there than the task itself has.
-    model = Delayed(name, {name: estimator})
+    model = Delayed(name, {name: Travelling(estimator)})
     if not several:
         mapped = _map(
             _apply, method, X, empty[0], model, method, params, declared[0], columns
@@ -169,7 +169,7 @@ def _map_delayed(
 
 def _apply(
     block: Any,
-    estimator: Any,
+    model: Travelling,
     method: str,
     params: Any,
     declared: Any,
@@ -184,7 +184,7 @@ def _apply(
     position = block_id[0] if partition_info is None else partition_info["number"]
     with noted(f"in {method} of block {position}"):
         check_columns(columns_of({"X": block}), columns, "what the collection declares")
-        return _call(block, estimator, method, params, declared)
+        return _call(block, model.value, method, params, declared)
 
 
 def _call(block: Any, estimator: Any, method: str, params: Any, declared: Any) -> Any:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from dask.sizeof import sizeof
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from toolz import dissoc
@@ -27,13 +28,14 @@ from incremental._compose import (
     steps_before_last,
     transform,
 )
-from incremental._copy import aligned, copy_estimator, writes_to_input
+from incremental._copy import Travelling, aligned, copy_estimator, writes_to_input
 from incremental._float_type import in_its_type
 from incremental._known import cached_rows, rows_in_cache
 from incremental._merge import merge, merges
 from incremental._moments import fit_moments
 from incremental._notes import noted
 from incremental._origin import Deferred, defer, map_in_c_order
+from incremental._sizeof import held_bytes
 
 _Parts = Generator[Mapping[str, Any], None, None]
 
@@ -70,6 +72,17 @@ class Fitting(NamedTuple):
     has_loss: bool = False
     digests: bytes = b""
     rounded: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it so that the estimator goes on exactly as it would have."""
+        return _arrived, (Travelling(self.estimator), self[1:])
+
+
+def _arrived(travelling: Travelling, rest: tuple[Any, ...]) -> Fitting:
+    return Fitting(travelling.value, *rest)
+
+
+sizeof.register(Fitting, held_bytes)
 
 
 @dataclass(frozen=True)
@@ -220,7 +233,7 @@ class MapX:
         block = dict(zip(self.names, pieces, strict=True))
         columns = (columns_of(block),) if self.adds_columns else ()
         if check_rows(self.names, pieces):
-            block["X"] = self.function(block["X"])
+            block["X"] = self.function(aligned(block["X"]))
         return (*block.values(), *columns)
 
 
@@ -332,8 +345,13 @@ def plan_steps(fresh: Any, fitted: Fitting | None, fit: PartialFit) -> Steps:
         rest = replace(fit, skip=len(leading))
     if not leading:
         return Steps(fit, start, "partial_fit")
-    first = MapX(fit.names, partial(transform, leading), adds_columns=True)
+    through = partial(_transform, Travelling(leading))
+    first = MapX(fit.names, through, adds_columns=True)
     return Steps(rest, start, "partial_fit", first, "transform", per_thread=2)
+
+
+def _transform(steps: Travelling, X: Any) -> Any:
+    return transform(steps.value, X)
 
 
 def _batches(block: Mapping[str, Any], size: int | None) -> _Parts:

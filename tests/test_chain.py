@@ -4,16 +4,22 @@ import threading
 import time
 import weakref
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import dask
 import dask.array as da
 import numpy as np
 import pytest
+from dask.callbacks import Callback
 from dask.delayed import delayed
+from dask.diagnostics import Profiler
 from dask.local import get_sync
 from dask.utils import key_split
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import SGDClassifier
 
+from incremental import Incremental
 from incremental._blocks import align
 from incremental._chain import (
     fold,
@@ -195,8 +201,6 @@ def test_map_blocks_returns_one_result_per_block(scheduler):
 
 
 def test_dasks_diagnostics_see_the_reads_and_the_steps():
-    from dask.diagnostics import Profiler
-
     with dask.config.set(scheduler="threads"), Profiler() as profiler:
         run_fold({"X": Source(4).array})
     names = [result.key[0].rsplit("-", 1)[0] for result in profiler.results]
@@ -337,3 +341,72 @@ def test_calls_are_not_named_like_what_holds_their_function():
         names[isinstance(key, tuple)].add(key_split(key))
     assert {"collect", "prepare"} < names[True]
     assert not names[True] & names[False]
+
+
+def fit_in_threads(n_threads, fit):
+    """Call ``fit(thread)`` in threads at once, and raise what any of them raises."""
+    with (
+        ThreadPoolExecutor(n_threads) as pool,
+        dask.config.set(scheduler="threads", pool=None),
+    ):
+        return list(pool.map(fit, range(n_threads)))
+
+
+def fit_in_turns(thread):
+    X = da.ones((20, 2), chunks=(2, 2))
+    for _ in range(10):
+        Incremental(InTurn(), prefetch=1).fit(X)
+
+
+class InTurn(BaseEstimator):
+    """Learns one block after the other."""
+
+    def partial_fit(self, X, y=None):
+        time.sleep(0.0005)
+        return self
+
+
+def count_fitted(profiler):
+    keys = [record.key for record in profiler.results]
+    assert len(set(keys)) == len(keys)
+    return sum(key_split(key) == "partial_fit" for key in keys)
+
+
+def test_a_profiler_around_fits_in_threads_records_each_task_once():
+    with Profiler() as profiler:
+        fit_in_threads(4, fit_in_turns)
+    assert count_fitted(profiler) == 4 * 10 * 10
+
+
+def test_profilers_in_threads_lose_nothing_and_stay_registered():
+    """dask's registry is of all threads: a profiler sees what others do meanwhile."""
+    profilers = [Profiler() for _ in range(4)]
+
+    def fit(thread):
+        with profilers[thread]:
+            fit_in_turns(thread)
+            assert profilers[thread]._callback in Callback.active
+
+    fit_in_threads(4, fit)
+    assert all(count_fitted(profiler) >= 10 * 10 for profiler in profilers)
+    assert not Callback.active
+
+
+def test_finding_the_classes_takes_no_profiler_from_another_thread():
+    X, y = da.ones((20, 2), chunks=(2, 2)), da.arange(20, chunks=2) % 2
+    ends = threading.Event()
+
+    def fit(thread):
+        if thread:
+            try:
+                for _ in range(15):
+                    Incremental(SGDClassifier()).fit(X, y)
+            finally:
+                ends.set()
+        while not ends.is_set():
+            with Profiler() as profiler:
+                time.sleep(0.001)
+                assert profiler._callback in Callback.active
+
+    fit_in_threads(2, fit)
+    assert not Callback.active

@@ -1,7 +1,12 @@
 """The public block iterator."""
 
+import contextlib
+import subprocess
+import sys
+import textwrap
 import threading
 import time
+from pathlib import Path
 
 import dask
 import dask.array as da
@@ -9,6 +14,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from incremental import iter_blocks
 from tests.test_chain import Source, fail_at_six
@@ -43,8 +49,84 @@ def test_nothing_is_read_before_the_iteration(no_compute):
 def test_data_in_memory_is_one_block():
     X, y = np.ones((4, 2)), np.ones(4)
     [(X_block, y_block)] = iter_blocks(X, y)
-    assert X_block is X
-    assert y_block is y
+    np.testing.assert_array_equal(X_block, X)
+    np.testing.assert_array_equal(y_block, y)
+
+
+def frame_of(values):
+    return dd.from_pandas(pd.DataFrame({"a": values, "b": values}), npartitions=3)
+
+
+def mapped(values, folder):
+    np.save(folder / "values.npy", values)
+    return da.from_array(np.load(folder / "values.npy", mmap_mode="r+"), chunks=4)
+
+
+KEPT = np.arange(12.0)
+
+
+def kept(block):
+    return KEPT[: len(block)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda values, _: values,
+        lambda values, _: sp.csr_array(values.reshape(-1, 1)),
+        lambda values, _: pd.DataFrame({"a": values}),
+        lambda values, _: da.from_array(values, chunks=4),
+        lambda values, _: da.from_array(values, chunks=12).rechunk(4),
+        lambda values, _: (da.from_array(values, chunks=4) + 1).persist(),
+        lambda values, _: frame_of(values),
+        lambda values, _: frame_of(values)["a"],
+        lambda values, _: frame_of(values).persist(),
+        lambda values, _: frame_of(values)[["b"]].to_dask_array(lengths=True),
+        lambda values, _: da.from_array(values, chunks=4).map_blocks(kept, dtype=float),
+        mapped,
+    ],
+    ids=[
+        "in-memory array",
+        "in-memory sparse array",
+        "in-memory frame",
+        "array",
+        "slices of one chunk",
+        "persisted array",
+        "frame",
+        "series",
+        "persisted frame",
+        "array of a frame",
+        "array that its function keeps",
+        "memory map",
+    ],
+)
+def test_writing_to_a_block_changes_nothing_else(make, tmp_path, scheduler):
+    data = make(np.arange(12.0), tmp_path)
+    expected = [plain(block).copy() for (block,) in iter_blocks(data)]
+    for (block,) in iter_blocks(data):
+        plain(block)[...] = -1
+        plain(block)[...] -= 1
+    for (block,), before in zip(iter_blocks(data), expected, strict=True):
+        np.testing.assert_array_equal(plain(block), before)
+
+
+def plain(block):
+    """Return the memory of a block itself, to write to."""
+    if hasattr(block, "tocsr"):
+        return block.data
+    if not hasattr(block, "iloc"):
+        return block
+    array = block.to_numpy()
+    assert np.shares_memory(array, block)
+    array.flags.writeable = True
+    return array
+
+
+def test_writing_to_a_piece_leaves_the_other_pieces_alone():
+    X = da.from_array(np.arange(12.0), chunks=4)
+    for first, second in iter_blocks(X, X):
+        first -= 1
+        np.testing.assert_array_equal(first + 1, second)
 
 
 @pytest.mark.parametrize("prefetch", [0, 1, 3])
@@ -115,11 +197,131 @@ def test_closing_early_stops_the_reading_and_its_threads():
     with dask.config.set(scheduler="threads"):
         for _ in iter_blocks(source.array, prefetch=2):
             break
+    wait_for(lambda: threading.active_count() <= before)
     reads = sum(source.reads.values())
     time.sleep(0.05)
     assert reads <= 4
     assert sum(source.reads.values()) == reads
-    assert threading.active_count() <= before
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+def nap_for_two_seconds(block):
+    time.sleep(2)
+    return block
+
+
+def slow_after_the_first():
+    first = da.ones(2, chunks=2)
+    return da.concatenate([first, da.ones(6, chunks=2).map_blocks(nap_for_two_seconds)])
+
+
+def leave_by_break(blocks):
+    for _ in blocks:
+        break
+
+
+def leave_by_an_error(blocks):
+    with contextlib.suppress(ZeroDivisionError):
+        for _ in blocks:
+            raise ZeroDivisionError
+
+
+def leave_by_closing(blocks):
+    opened = iter(blocks)
+    next(opened)
+    opened.close()
+
+
+def leave_by_forgetting(blocks):
+    next(iter(blocks))
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [leave_by_break, leave_by_an_error, leave_by_closing, leave_by_forgetting],
+)
+def test_leaving_does_not_wait_for_the_blocks_under_way(leave):
+    threads = set(threading.enumerate())
+    blocks = iter_blocks(slow_after_the_first(), prefetch=2)
+    with dask.config.set(scheduler="threads", num_workers=3):
+        began = time.monotonic()
+        leave(blocks)
+        assert time.monotonic() - began < 1
+    wait_for(lambda: set(threading.enumerate()) <= threads)
+
+
+def test_leaving_on_a_cluster_does_not_wait_and_releases_its_futures(client):
+    blocks = iter_blocks(slow_after_the_first(), prefetch=2)
+    threads = set(threading.enumerate())
+    next(iter(iter_blocks(da.ones(2))))
+    began = time.monotonic()
+    leave_by_break(blocks)
+    assert time.monotonic() - began < 1.5
+    wait_for(lambda: not client.futures)
+    names = (one.name for one in set(threading.enumerate()) - threads)
+    wait_for(lambda: not any(name.startswith("iter_blocks") for name in names))
+
+
+INTERRUPTED = textwrap.dedent(
+    """
+    import os, signal, sys, threading, time
+    import dask, dask.array as da
+    from incremental import iter_blocks
+
+    under_way = threading.Event()
+
+    def interrupt():
+        under_way.wait()
+        time.sleep(0.2)
+        began.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def nap(block):
+        under_way.set()
+        time.sleep(4)
+        return block
+
+    X = da.ones(4, chunks=2).map_blocks(nap, dtype=float, meta=da.ones(1)._meta)
+    with dask.config.set(scheduler=sys.argv[1]):
+        began = []
+        threading.Thread(target=interrupt).start()
+        try:
+            for _ in iter_blocks(X, prefetch=int(sys.argv[2])):
+                pass
+        except KeyboardInterrupt:
+            print("interrupted after", time.monotonic() - began[0], flush=True)
+    """
+)
+
+
+@pytest.mark.parametrize("prefetch", ["0", "2"])
+def test_ctrl_c_comes_through_while_a_block_is_under_way(prefetch):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "threads", prefetch],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert float(done.stdout.split()[-1]) < 2
+
+
+def test_the_plan_takes_a_time_in_proportion_to_the_blocks():
+    def plan(n_blocks):
+        began = time.process_time()
+        next(iter(iter_blocks(da.ones(n_blocks, chunks=1), prefetch=0)))
+        return time.process_time() - began
+
+    plan(100)
+    assert plan(12_000) < 16 * plan(1_500)
 
 
 def test_an_error_in_a_shared_task_reaches_every_block_that_needs_it():
