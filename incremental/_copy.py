@@ -59,7 +59,9 @@ class Travelling:
         return _arrived, (self.value, gaps_of(self.value))
 
 
-sizeof.register(Travelling, held_bytes)
+@sizeof.register(Travelling)
+def _size(travelling: Travelling) -> int:
+    return held_bytes(travelling.value)
 
 
 def gaps_of(value: Any) -> Gaps:
