@@ -59,9 +59,11 @@ class Travelling:
         return _arrived, (self.value, gaps_of(self.value))
 
 
-@sizeof.register(Travelling)
 def _size(travelling: Travelling) -> int:
     return held_bytes(travelling.value)
+
+
+sizeof.register(Travelling, _size)
 
 
 def gaps_of(value: Any) -> Gaps:
