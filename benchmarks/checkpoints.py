@@ -50,7 +50,7 @@ def fit_once(checkpoint: str, folder: Path) -> dict[str, float]:
 
     from benchmarks.pipeline import read
     from incremental import Incremental
-    from incremental._checkpoint import Checkpoints
+    from incremental._fit.checkpoints import Checkpoints
 
     X, y = read(folder, frames=False)
     model = Incremental(

@@ -3,10 +3,10 @@
 import importlib.metadata
 import warnings
 
+from incremental._estimators.merge import merge
 from incremental._incremental import Incremental
 from incremental._iter_blocks import iter_blocks
-from incremental._merge import merge
-from incremental._post_fit import ParallelPostFit
+from incremental._parallel_post_fit import ParallelPostFit
 
 __version__ = "0.1.0"
 

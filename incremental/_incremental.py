@@ -14,22 +14,28 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
-from incremental._blocks import Blocks, check_rows, is_lazy, known_rows, n_rows
-from incremental._callbacks import FitTasks
-from incremental._chain import resolve_prefetch, scheduler
-from incremental._check import check_batch_size, check_passes
-from incremental._checkpoint import Checkpoints, fingerprint, pickled
-from incremental._classes import as_classes, find_classes
-from incremental._compose import check_learns, check_params, needs_classes
-from incremental._copy import copy_estimator
-from incremental._documents import as_documents
-from incremental._float_type import warn_of_rounding
-from incremental._known import has_callbacks, is_scaler
-from incremental._notes import noted
-from incremental._partial_fit import Fitting
-from incremental._passes import Passes, Progress
-from incremental._post_fit import ParallelPostFit, check_target
-from incremental._training import Training, cut
+from incremental._blocks.collections import is_lazy, known_rows
+from incremental._blocks.rows import check_rows, n_rows
+from incremental._errors import noted
+from incremental._estimators.composition import (
+    check_learns,
+    check_params,
+    needs_classes,
+)
+from incremental._estimators.copying import copy_estimator
+from incremental._estimators.documents import as_documents
+from incremental._estimators.float_types import warn_of_rounding
+from incremental._estimators.traits import has_callbacks, is_scaler
+from incremental._fit.callbacks import FitTasks
+from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled
+from incremental._fit.classes import as_classes, find_classes
+from incremental._fit.parameters import check_batch_size, check_passes
+from incremental._fit.passes import Passes, Progress
+from incremental._fit.step import Fitting
+from incremental._fit.training import Training, cut
+from incremental._graph.blocks import Blocks
+from incremental._graph.schedulers import resolve_prefetch, scheduler
+from incremental._parallel_post_fit import ParallelPostFit, check_target
 
 # Parameters that the fitted estimator does not depend on.
 _WITHOUT_EFFECT = {

@@ -10,9 +10,11 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 
-from incremental._block_reader import BlockReader
-from incremental._blocks import align, check_rows, is_lazy
-from incremental._chain import reads_ahead, resolve_prefetch, scheduler
+from incremental._blocks.collections import is_lazy
+from incremental._blocks.rows import check_rows
+from incremental._graph.blocks import read_blocks
+from incremental._graph.reader import BlockReader
+from incremental._graph.schedulers import reads_ahead, resolve_prefetch, scheduler
 
 
 class iter_blocks:  # noqa: N801
@@ -82,7 +84,7 @@ class iter_blocks:  # noqa: N801
         names = [f"collection {number}" for number in range(len(collections))]
         self._collections = dict(zip(names, collections, strict=True))
         lazy = any(map(is_lazy, collections))
-        self._blocks = align(self._collections) if lazy else None
+        self._blocks = read_blocks(self._collections) if lazy else None
         self._shuffle = shuffle
         self._random_state = random_state
         self._prefetch = prefetch

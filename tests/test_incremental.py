@@ -35,7 +35,7 @@ from tests.contracts import (
     plain_loop,
     scikit_learns_checks,
 )
-from tests.test_chain import Source
+from tests.graph.test_fold import Source
 
 SGD = SGDClassifier(random_state=0)
 

@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 from incremental import iter_blocks
-from tests.test_chain import Source, fail_at_six
+from tests.graph.test_fold import Source, fail_at_six
 
 
 def test_a_tuple_per_block_with_one_piece_per_collection(scheduler):

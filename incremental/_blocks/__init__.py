@@ -1,0 +1,1 @@
+"""The same rows of everything: no scikit-learn and no scheduler."""

@@ -1,0 +1,98 @@
+"""The columns of a block: all blocks of a fit have the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from incremental._blocks.collections import is_array, is_frame
+
+FITTED = "the first that was fitted"
+
+_MOST_LISTED = 10
+
+# For each piece of a block its number of columns, or their names.
+Columns = Mapping[str, Any]
+
+
+def columns_of(block: Mapping[str, Any]) -> Columns:
+    """Return the names of the columns of each frame, and the number of others'."""
+    return {name: _columns(piece) for name, piece in block.items()}
+
+
+def learned_columns(estimator: Any) -> Columns:
+    """Return the columns of X that a fitted estimator expects, as far as it says."""
+    names = getattr(estimator, "feature_names_in_", None)
+    known = getattr(estimator, "n_features_in_", None) if names is None else names
+    return {} if known is None else {"X": known}
+
+
+def declared_columns(X: Any) -> Columns:
+    """Return the columns that a lazy X declares, as far as it does."""
+    if is_frame(X):
+        return columns_of({"X": X._meta})
+    known = is_array(X) and not np.isnan(X.shape[1:]).any()
+    return columns_of({"X": X}) if known else {}
+
+
+def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None:
+    """Check that a block has the columns that the first one had.
+
+    Parameters
+    ----------
+    columns : dict
+        Of the block.
+    first : dict
+        Of the first block, or of what was fitted before.
+    where : str
+        What has them, for the error.
+
+    Raises
+    ------
+    ValueError
+        If the names, the order or the number of the columns differ.
+    """
+    for name, expected in first.items():
+        received = columns.get(name, expected)
+        if not _agree(received, expected):
+            raise ValueError(
+                f"{name} has {_describe(received)} in this block, but "
+                f"{_describe(expected)} in {where}; expected the same columns in the "
+                "same order in all blocks. Select them by name in each part of the "
+                "data before it becomes one collection."
+            )
+
+
+def _columns(piece: Any) -> Any:
+    if hasattr(piece, "columns"):
+        return piece.columns
+    return int(prod(piece.shape[1:])) if hasattr(piece, "shape") else 1
+
+
+def _agree(received: Any, expected: Any) -> bool:
+    if received is expected:
+        return True
+    if _count(received) != _count(expected):
+        return False
+    # Columns of arrays have no names, and scikit-learn heeds none but strings.
+    if isinstance(received, int) or isinstance(expected, int):
+        return True
+    if hasattr(expected, "equals"):
+        return bool(received.equals(expected))
+    names = list(received)
+    return names == list(expected) or not all(isinstance(n, str) for n in names)
+
+
+def _count(columns: Any) -> int:
+    return columns if isinstance(columns, int) else len(columns)
+
+
+def _describe(columns: Any) -> str:
+    if isinstance(columns, int):
+        return f"{columns} columns"
+    names = ", ".join(map(repr, columns[:_MOST_LISTED]))
+    more = f", … ({len(columns)} in all)" if len(columns) > _MOST_LISTED else ""
+    return f"the columns [{names}{more}]"

@@ -1,0 +1,1 @@
+"""The only home of scikit-learn's internals: no dask."""

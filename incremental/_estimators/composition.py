@@ -1,0 +1,358 @@
+"""Pipelines, unions and column transformers that learn from one block at a time.
+
+In one pass each block goes through all steps: a step with ``partial_fit`` learns from
+the block, then transforms it; a step that needs no fit, or is frozen, only transforms.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import _safe_indexing, get_tags
+
+from incremental._errors import noted
+from incremental._estimators.documents import as_list
+from incremental._estimators.float_types import in_its_type
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the estimator at the end of a pipeline, or the estimator itself."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator
+
+
+def leading_steps(estimator: Any) -> list[Any]:
+    """Return the first steps of a pipeline, up to one that has to learn.
+
+    The last step is never among them.
+    """
+    leading = []
+    for _, step in estimator.steps[:-1] if isinstance(estimator, Pipeline) else ():
+        if not (_is_absent(step) or only_transforms(step)):
+            break
+        leading.append(step)
+    return leading
+
+
+def only_transforms(estimator: Any) -> bool:
+    """Tell whether an estimator transforms without ever learning."""
+    if isinstance(estimator, FrozenEstimator):
+        return True
+    return hasattr(estimator, "transform") and not get_tags(estimator).requires_fit
+
+
+def learn(
+    estimator: Any, X: Any, y: Any, params: Mapping[str, Any], *, skip: int = 0
+) -> bool:
+    """Let an estimator learn from a block, itself and not a copy.
+
+    Parameters
+    ----------
+    estimator : estimator
+        One that `check_learns` accepts.
+    X : array or frame of shape (n_samples, n_features)
+    y : array or frame of shape (n_samples,) or (n_samples, n_outputs), or None
+    params : dict
+        Parameters of its ``partial_fit``; those of a pipeline's step are called
+        ``step__parameter``, and ``classes`` are those of its last step.
+    skip : int, default=0
+        How many steps of a pipeline X has been through already.
+
+    Returns
+    -------
+    bool
+        Whether what it learned from was rounded to the float type that it began with.
+
+    Raises
+    ------
+    TypeError
+        If its ``partial_fit`` returns another object.
+    """
+    if only_transforms(estimator) and not hasattr(estimator, "partial_fit"):
+        return False
+    if isinstance(estimator, FrozenEstimator):
+        return False
+    if isinstance(estimator, Pipeline):
+        return _learn_pipeline(estimator, X, y, params, skip)
+    if isinstance(estimator, FeatureUnion):
+        rounded = False
+        for _, transformer in estimator.transformer_list:
+            if not _is_absent(transformer):
+                rounded |= learn(transformer, X, y, {})
+        return rounded
+    if _is_columns(estimator):
+        return _learn_columns(estimator, X, y)
+    if _is_fixed_encoder(estimator):
+        if not hasattr(estimator, "categories_"):
+            estimator.fit(X)
+        return False
+    X, rounded = in_its_type(estimator, X)
+    data = (X,) if y is None else (X, y)
+    returned = estimator.partial_fit(*data, **params)
+    # Some of scikit-learn's own return nothing.
+    if returned is not None and returned is not estimator:
+        raise TypeError(
+            f"{type(estimator).__name__}.partial_fit returned another object "
+            f"({type(returned).__name__}), and what that has learned would be lost. "
+            "Let it change the estimator and return the estimator itself."
+        )
+    return rounded
+
+
+def learn_last(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
+    """Let the end of a pipeline learn from a block that went through all before it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        One that has learned before.
+    X, y, params
+        As for `learn`.
+
+    Returns
+    -------
+    bool
+        As for `learn`.
+    """
+    while isinstance(estimator, Pipeline):
+        last, step = estimator.steps[-1]
+        params = step_params(estimator, params)[last]
+        estimator = step
+    return not _is_absent(estimator) and learn(estimator, X, y, params)
+
+
+def steps_before_last(estimator: Any) -> list[Any]:
+    """Return all steps of a pipeline, and of one at its end, but the last."""
+    before: list[Any] = []
+    while isinstance(estimator, Pipeline):
+        before.extend(step for _, step in estimator.steps[:-1])
+        estimator = estimator.steps[-1][1]
+    return before
+
+
+def transform(steps: Iterable[Any], X: Any) -> Any:
+    """Pass X through transformers that are fitted."""
+    for step in steps:
+        if not _is_absent(step):
+            X = step.transform(as_list(step, X))
+    return X
+
+
+def step_params(estimator: Any, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort the parameters of a pipeline by the step they are for.
+
+    Raises
+    ------
+    TypeError
+        If one is for no step.
+    """
+    names = [name for name, _ in estimator.steps]
+    sorted_params: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for name, value in params.items():
+        step, _, inner = name.partition("__")
+        if name == "classes":
+            step, inner = names[-1], name
+        if not inner or step not in sorted_params:
+            raise TypeError(
+                f"A pipeline takes parameters of its steps, got {name!r}; expected "
+                f"'step__parameter' with a step of {', '.join(names)}."
+            )
+        sorted_params[step][inner] = value
+    return sorted_params
+
+
+def check_learns(estimator: Any) -> None:
+    """Check that an estimator, and every part of it, can learn block by block.
+
+    Raises
+    ------
+    TypeError
+        If it cannot; the message names the part and the ways out.
+    """
+    if not _is_composite(estimator):
+        if not hasattr(estimator, "partial_fit"):
+            raise TypeError(
+                f"estimator must have `partial_fit`, got {type(estimator).__name__}, "
+                "which has none. Fit it on data in memory and apply it to dask "
+                "collections with `ParallelPostFit(estimator)`, or use a variant that "
+                "learns incrementally."
+            )
+        return
+    for path, part in _parts(estimator):
+        able = only_transforms(part) or hasattr(part, "partial_fit")
+        if not (able or _is_fixed_encoder(part)):
+            raise TypeError(
+                f"The step {path!r} ({type(part).__name__}) can neither learn block by "
+                "block nor do without learning. Use an incremental variant of it that "
+                "has `partial_fit`; or fit it on a sample and freeze it with "
+                "`sklearn.frozen.FrozenEstimator`; or give it a pass of its own, in a "
+                "pipeline around `Incremental` or `ParallelPostFit` steps. Encoders "
+                "need explicit `categories`."
+            )
+
+
+def check_params(estimator: Any, params: Mapping[str, Any]) -> None:
+    """Check that an estimator's ``partial_fit`` takes parameters of these names.
+
+    Raises
+    ------
+    TypeError
+        If it does not.
+    """
+    if isinstance(estimator, Pipeline):
+        inner = step_params(estimator, params)
+        for name, step in estimator.steps:
+            check_params(step, inner[name])
+        return
+    known = _parameters(estimator)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    for name in params:
+        if name not in known:
+            raise TypeError(
+                f"{type(estimator).__name__}.partial_fit takes no parameter {name!r}; "
+                f"it takes {', '.join(known)}."
+            )
+
+
+def needs_classes(estimator: Any) -> bool:
+    """Tell whether an estimator's ``partial_fit`` has to be told the classes."""
+    last = last_step(estimator)
+    known = _parameters(last)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        # It hands its parameters on, as SelectFromModel does.
+        inner = getattr(last, "estimator", None)
+        return "classes" in known or "classes" in _parameters(inner)
+    return "classes" in known
+
+
+def _parameters(estimator: Any) -> Mapping[str, inspect.Parameter]:
+    if not hasattr(estimator, "partial_fit"):
+        return {}
+    return inspect.signature(estimator.partial_fit).parameters
+
+
+def _learn_pipeline(
+    pipeline: Pipeline, X: Any, y: Any, params: Mapping[str, Any], skip: int
+) -> bool:
+    inner = step_params(pipeline, params)
+    *before, (last, estimator) = pipeline.steps
+    rounded = False
+    for name, step in before[skip:]:
+        if _is_absent(step):
+            continue
+        with noted(f"in the step {name!r}"):
+            rounded |= learn(step, X, y, inner[name])
+            X = step.transform(X)
+    if not _is_absent(estimator):
+        with noted(f"in the step {last!r}"):
+            rounded |= learn(estimator, X, y, inner[last])
+    return rounded
+
+
+def _learn_columns(columns: Any, X: Any, y: Any) -> bool:
+    if not hasattr(columns, "transformers_"):
+        _start_columns(columns, X, y)
+        return False
+    rounded = False
+    for name, transformer, chosen in columns.transformers_:
+        if not _is_absent(transformer):
+            with noted(f"in the step {name!r}"):
+                part = _safe_indexing(X, chosen, axis=1)
+                rounded |= learn(transformer, part, y, {})
+    return rounded
+
+
+def _start_columns(columns: Any, X: Any, y: Any) -> None:
+    """Fit a column transformer, each part of it by learning from the first block."""
+    given = columns.transformers, columns.remainder
+    try:
+        columns.transformers = [
+            (name, part if _is_absent(part) else _FirstBlock(part), chosen)
+            for name, part, chosen in columns.transformers
+        ]
+        if not _is_absent(columns.remainder):
+            columns.remainder = _FirstBlock(columns.remainder)
+        columns.fit(X, y)
+    finally:
+        columns.transformers, columns.remainder = given
+    columns.transformers_ = [
+        (name, part.learner_ if isinstance(part, _FirstBlock) else part, chosen)
+        for name, part, chosen in columns.transformers_
+    ]
+
+
+class _FirstBlock(BaseEstimator):  # type: ignore[misc]
+    """A transformer whose ``fit`` learns as from one block."""
+
+    def __init__(self, transformer: Any) -> None:
+        self.transformer = transformer
+
+    def fit(self, X: Any, y: Any = None) -> _FirstBlock:
+        self.learner_ = clone(self.transformer)
+        learn(self.learner_, X, y, {})
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return self.learner_.transform(X)
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        return self.learner_.get_feature_names_out(input_features)
+
+    def set_output(self, *, transform: Any = None) -> _FirstBlock:
+        self.transformer.set_output(transform=transform)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        return get_tags(self.transformer)
+
+
+def _is_columns(estimator: Any) -> bool:
+    # Not imported, because that costs more than the rest of the package: nothing can
+    # be of a type that is not loaded.
+    kind = getattr(sys.modules.get("sklearn.compose"), "ColumnTransformer", None)
+    return kind is not None and isinstance(estimator, kind)
+
+
+def _is_composite(estimator: Any) -> bool:
+    return isinstance(estimator, Pipeline | FeatureUnion) or _is_columns(estimator)
+
+
+def _is_absent(step: Any) -> bool:
+    return step is None or isinstance(step, str)
+
+
+def _is_fixed_encoder(estimator: Any) -> bool:
+    """Tell whether an encoder's fit depends on its categories alone."""
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+    return (
+        isinstance(estimator, OneHotEncoder | OrdinalEncoder)
+        and not isinstance(estimator.categories, str)
+        and estimator.min_frequency is None
+        and estimator.max_categories is None
+    )
+
+
+def _parts(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a composite with their names, as ``get_params`` has them."""
+    if not _is_composite(estimator):
+        yield path, estimator
+        return
+    if isinstance(estimator, Pipeline):
+        parts = list(estimator.steps)
+    elif isinstance(estimator, FeatureUnion):
+        parts = list(estimator.transformer_list)
+    else:
+        parts = [(name, part) for name, part, _ in estimator.transformers]
+        parts.append(("remainder", estimator.remainder))
+    for name, part in parts:
+        if not _is_absent(part):
+            yield from _parts(part, f"{path}__{name}" if path else name)

@@ -1,0 +1,125 @@
+"""Text as it comes: a missing document is an empty one."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import get_tags
+
+from incremental._blocks.collections import is_bag
+
+
+def as_documents(estimator: Any, X: Any) -> Any:
+    """Replace what is missing in X by empty text, if an estimator takes documents.
+
+    Vectorisers raise on missing values, which every large collection of text has.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, frame, series or bag of shape (n_samples, ...)
+
+    Returns
+    -------
+    same kind as X
+        Lazy if X is; X itself for estimators that do not take documents.
+
+    Raises
+    ------
+    ValueError
+        If X is a table: vectorisers would take the names of its columns for documents.
+    """
+    _check_is_no_table(estimator, X)
+    if not _takes_documents(estimator):
+        return X
+    if is_bag(X):
+        return X.map(_or_empty)
+    is_series = hasattr(X, "fillna") and getattr(X, "ndim", None) == 1
+    return X.fillna("") if is_series else X
+
+
+def as_list(estimator: Any, X: Any) -> Any:
+    """Return a series of documents as a list, if a vectoriser is to take it.
+
+    Vectorisers take one document after the other, and a series that stores its text as
+    Arrow does makes each of them anew: that is nearly a third of the time.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, frame, series or list in memory
+
+    Returns
+    -------
+    list of str, or X itself
+    """
+    if not (hasattr(X, "iloc") and X.ndim == 1 and _takes_documents(estimator)):
+        return X
+    from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+
+    first = _first_step(estimator)
+    is_own = isinstance(first, CountVectorizer | HashingVectorizer)
+    return X.tolist() if is_own else X
+
+
+def _check_is_no_table(estimator: Any, X: Any) -> None:
+    first = _first_step(estimator)
+    if getattr(X, "ndim", None) != 2:
+        return
+    if isinstance(first, FeatureUnion):
+        for _, part in first.transformer_list:
+            _check_is_no_table(part, X)
+    elif hasattr(first, "transformers") and hasattr(first, "remainder"):
+        for name, part, chosen in first.transformers:
+            single = isinstance(chosen, str | Integral) or callable(chosen)
+            if not single and _takes_a_column(part, X):
+                raise ValueError(
+                    f"The transformer {name!r} takes one text for each row, got the "
+                    f"columns {chosen!r}, which make a table; expected a single "
+                    f"column, such as {_one_of(chosen)!r}."
+                )
+    elif _takes_a_column(first, X):
+        kind = f"{type(X).__name__} of {X.shape[1]} columns"
+        column = repr(X.columns[0]) if hasattr(X, "columns") else ":, 0"
+        raise ValueError(
+            f"{type(first).__name__} takes one text for each row, got a {kind} as X; "
+            f"expected one of its columns. Pass the column, as in `X[{column}]`."
+        )
+
+
+def _takes_a_column(estimator: Any, X: Any) -> bool:
+    """Tell whether an estimator would not take the rows of a table for documents."""
+    if not _takes_documents(estimator):
+        return False
+    if hasattr(X, "columns"):
+        return True
+    # What is to take documents apart itself may take rows.
+    first = _first_step(estimator)
+    own = (getattr(first, name, None) for name in ("analyzer", "preprocessor"))
+    return hasattr(first, "analyzer") and not any(map(callable, own))
+
+
+def _one_of(chosen: Any) -> Any:
+    return chosen[0] if isinstance(chosen, list) and chosen else 0
+
+
+def _takes_documents(estimator: Any) -> bool:
+    first = _first_step(estimator)
+    if first is None or isinstance(first, str):
+        return False
+    tags = get_tags(first).input_tags
+    return tags.string and not tags.two_d_array
+
+
+def _first_step(estimator: Any) -> Any:
+    while isinstance(estimator, Pipeline | FrozenEstimator):
+        frozen = isinstance(estimator, FrozenEstimator)
+        estimator = estimator.estimator if frozen else estimator.steps[0][1]
+    return estimator
+
+
+def _or_empty(document: Any) -> Any:
+    return "" if document is None or document != document else document

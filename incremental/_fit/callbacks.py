@@ -1,0 +1,139 @@
+"""scikit-learn's callbacks, told of the passes of a fit and of their blocks.
+
+This is the only module that touches the private state of scikit-learn's callback
+support: the list of an estimator's callbacks, to spare fits that have none. Tested with
+scikit-learn 1.9.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache, cached_property, partial
+from typing import Any
+
+import dask
+
+from incremental._blocks.collections import is_lazy
+from incremental._estimators.copying import copy_estimator
+from incremental._estimators.documents import as_documents
+from incremental._fit.passes import Progress
+from incremental._fit.step import Fitting
+from incremental._graph.blocks import Blocks, read_blocks
+from incremental._predict.scoring import OnBlocks, as_scorer
+
+
+class FitTasks:
+    """The tasks of a fit: it has passes, and they have blocks.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With callbacks, during its fit.
+    max_iter : int
+    X, y : array-like or collection
+        As they are given to the fit. Callbacks get X as it is, and y computed; what
+        their fitted estimator predicts for X is computed too, as scorers need it, from
+        the blocks that y is taken from.
+
+    References
+    ----------
+    https://scikit-learn.org/stable/developers/callbacks.html
+    """
+
+    def __init__(self, estimator: Any, max_iter: int, X: Any, y: Any) -> None:
+        self._estimator = estimator
+        self._X, self._y = X, y
+        self._fit = estimator._init_callback_context(max_subtasks=max_iter)
+        self._fit.call_on_fit_task_begin(
+            estimator=estimator, X=lambda: X, y=lambda: dask.compute(y)[0]
+        )
+        self._blocks_left = self._passes = 0
+        self._pass: Any = None
+        self._block: Any = None
+
+    def begin_pass(self, progress: Progress, n_blocks: int) -> None:
+        """Begin the task of a pass, and that of its first block."""
+        self._blocks_left = n_blocks - progress.place
+        while self._passes < len(progress.history):  # before a checkpoint
+            self._fit.subcontext(task_name="pass")
+            self._passes += 1
+        self._pass = self._begin(self._fit, "pass", max_subtasks=n_blocks)
+        self._passes += 1
+        for _ in range(progress.place):
+            self._pass.subcontext(task_name="block")
+        self._begin_block()
+
+    def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
+        """End the task of a block and begin the next; return whether to stop."""
+        stop = self._end(self._block, lambda: load().estimator)
+        self._blocks_left -= 1
+        if not stop:
+            self._begin_block()
+        return stop
+
+    def end_pass(self, progress: Progress) -> bool:
+        """End the task of a pass; return whether to stop."""
+        return self._end(self._pass, lambda: progress.fitting.estimator, on_data=True)
+
+    def end_fit(self, fitting: Fitting) -> None:
+        """End the task of the fit."""
+        self._end(self._fit, lambda: fitting.estimator, on_data=True)
+
+    def _begin_block(self) -> None:
+        if self._blocks_left > 0:
+            self._block = self._begin(self._pass, "block")
+
+    def _begin(self, parent: Any, name: str, **options: Any) -> Any:
+        task = parent.subcontext(task_name=name, **options)
+        return task.call_on_fit_task_begin(estimator=self._estimator)
+
+    def _end(
+        self, task: Any, load: Callable[[], Any], *, on_data: bool = False
+    ) -> bool:
+        look = cache(lambda: self._look(load()))
+        data = {"X": lambda: self._X, "y": lambda: self._compute_y(look()[1])}
+        return bool(
+            task.call_on_fit_task_end(
+                estimator=self._estimator,
+                reconstruction_attributes=lambda: _attributes(*look()),
+                **(data if on_data else {}),
+            )
+        )
+
+    def _look(self, learned: Any) -> tuple[Any, OnBlocks | None]:
+        """Return the fitted wrapper, and its estimator on the blocks if there are."""
+        fitted = copy.copy(self._estimator)
+        fitted.estimator_ = copy_estimator(learned)
+        if self._blocks is None:
+            return fitted, None
+        return fitted, OnBlocks(
+            fitted.estimator_, self._blocks, X=self._X, wrapper=fitted
+        )
+
+    def _compute_y(self, on_blocks: OnBlocks | None) -> Any:
+        if self._y is None or on_blocks is None:
+            return dask.compute(self._y)[0]
+        return on_blocks.gather()["y"]
+
+    @cached_property
+    def _blocks(self) -> Blocks | None:
+        if not is_lazy(self._X):
+            return None
+        X = as_documents(self._estimator.estimator, self._X)
+        return read_blocks({"X": X} if self._y is None else {"X": X, "y": self._y})
+
+
+def _attributes(fitted: Any, on_blocks: OnBlocks | None) -> dict[str, Any]:
+    """Return what callbacks' fitted estimator has beside its parameters."""
+    attributes = {"estimator_": fitted.estimator_}
+    if on_blocks is None:
+        return attributes
+    names = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+    found = {name: getattr(on_blocks, name) for name in names if hasattr(fitted, name)}
+    if hasattr(fitted, "score"):
+        own = fitted.scoring is None
+        found["score"] = (
+            on_blocks.score if own else partial(as_scorer(fitted.scoring), on_blocks)
+        )
+    return {**attributes, **found}

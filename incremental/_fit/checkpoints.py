@@ -1,0 +1,295 @@
+"""Checkpoints: the progress of a fit in files, from which the same fit goes on.
+
+A checkpoint is one file: a line that says what it is, a line with the SHA-256 of what
+follows, a line of JSON that says what it holds (the manifest), and a pickle. Whoever
+can write to the directory can therefore run code in the process that reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any
+
+import cloudpickle
+from dask.base import is_dask_collection
+from dask.tokenize import tokenize
+from sklearn.frozen import FrozenEstimator
+
+from incremental._estimators.copying import copy_estimator
+from incremental._fit.folders import open_folder
+from incremental._fit.passes import Progress
+from incremental._fit.step import Fitting
+from incremental._fit.termination import Termination
+
+MAGIC = b"incremental checkpoint 2\n"
+NAME = re.compile(r"(\d{12})\.checkpoint")
+FINISHED = re.compile(r"finished-\d{12}\.checkpoint")
+PART = re.compile(r"\d{12}\.checkpoint\.[0-9a-f]+\.part")
+KEPT = 2
+
+
+class Checkpoints:
+    """The checkpoints of one fit, in a directory that it has while it is entered.
+
+    Parameters
+    ----------
+    url : str or path
+        The directory, or any URL that fsspec opens. It is made if it is not there.
+    every : int
+        How many blocks are fitted between two checkpoints.
+    fingerprint : dict of str to str
+        What the fit depends on, see `fingerprint`. A checkpoint of another one is
+        refused.
+
+    Raises
+    ------
+    PermissionError
+        If others may write to the directory, or have written what is in it.
+    RuntimeError
+        When it is entered, if another fit has the directory.
+    """
+
+    def __init__(self, url: Any, every: int, fingerprint: Mapping[str, str]) -> None:
+        self.every = every
+        self._folder = open_folder(url)
+        self._fingerprint = dict(fingerprint)
+        self._own: set[str] = set()
+        self._finished: list[str] = []
+        self._termination = Termination()
+
+    def __enter__(self) -> Checkpoints:
+        with ExitStack() as stack:
+            stack.enter_context(self._termination)
+            self._folder.lock()
+            stack.callback(self._folder.unlock)
+            for name in self._folder.names(PART):
+                self._folder.remove(name)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def begin_pass(self, progress: Progress, n_blocks: int) -> None:
+        """Hear that from now on there is something to save."""
+        self._termination.hold_back()
+
+    def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
+        """Save the progress if it is time, or if the process is to end."""
+        asked_for = self._termination.asked_for
+        if asked_for or self.blocks_left(progress) == self.every:
+            progress.fitting = load()
+            self.save(progress)
+        if asked_for:
+            self._termination.leave()
+        return False
+
+    def end_pass(self, progress: Progress) -> bool:
+        """Save the progress if the process is to end."""
+        if self._termination.asked_for:
+            self.save(progress)
+            self._termination.leave()
+        return False
+
+    def blocks_left(self, progress: Progress) -> int:
+        """Count the blocks to fit before the next checkpoint."""
+        return self.every - _n_fitted(progress) % self.every
+
+    def save(self, progress: Progress) -> None:
+        """Write a checkpoint and remove all but the last two.
+
+        Raises
+        ------
+        TypeError
+            If the estimator cannot be pickled.
+        """
+        body = pickled(progress)
+        manifest = {
+            "pass": len(progress.history) + 1,
+            "place": progress.place,
+            "order": list(progress.order),
+            "fingerprint": self._fingerprint,
+        }
+        rest = json.dumps(manifest).encode() + b"\n" + body
+        newest = f"{_n_fitted(progress):012d}.checkpoint"
+        self._folder.write(newest, MAGIC + _check(MAGIC + rest) + b"\n" + rest)
+        self._own.add(newest)
+        # One that is ahead was torn, as the fit went on from before it.
+        kept = sorted(name for name in self._own if name <= newest)[-KEPT:]
+        for name in [*self._own.difference(kept), *self._finished]:
+            self._folder.remove(name)
+        self._own.intersection_update(kept)
+        self._finished = []
+
+    def load(self) -> Progress | None:
+        """Return the progress in the last checkpoint that is whole; None without one.
+
+        Raises
+        ------
+        ValueError
+            If it belongs to another fit; the message says what differs.
+        PermissionError
+            If somebody else may have written it.
+        RuntimeError
+            If another version wrote it, in a format that this one cannot read.
+        """
+        self._finished = self._folder.names(FINISHED)
+        names = self._folder.names(NAME)
+        self._own = set(names)
+        for name in reversed(names):
+            try:
+                manifest, body = _parse(self._folder.read(name))
+            except ValueError as error:
+                warnings.warn(
+                    f"The checkpoint {self._folder.path}/{name} is left out: {error}.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                continue
+            self._compare(manifest["fingerprint"])
+            progress: Progress = pickle.loads(body)
+            estimator = copy_estimator(progress.fitting.estimator)
+            progress.fitting = progress.fitting._replace(estimator=estimator)
+            return progress
+        return None
+
+    def finish(self, *, keep: bool) -> None:
+        """Remove the checkpoints, or mark them so that no fit goes on from them.
+
+        A failure is a warning, since the fit is over.
+        """
+        for name in sorted(self._own):
+            try:
+                if keep:
+                    self._folder.rename(name, f"finished-{name}")
+                else:
+                    self._folder.remove(name)
+            except Exception as error:
+                warnings.warn(
+                    f"The fit is over, but its checkpoint {name} stays in "
+                    f"{self._folder.path!r}: {error!r}. Remove it, or the next fit "
+                    "there goes on from it.",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+
+    def _compare(self, received: Mapping[str, str]) -> None:
+        expected = self._fingerprint
+        names = [*expected, *(name for name in received if name not in expected)]
+        differ = [
+            f"{name} was {received.get(name, 'not there')} and is "
+            f"{expected.get(name, 'not there')}"
+            for name in names
+            if received.get(name) != expected.get(name)
+        ]
+        if differ:
+            raise ValueError(
+                f"checkpoint={self._folder.path!r} holds checkpoints of another fit: "
+                f"{'; '.join(differ)}. Call the fit as it was called then to go on "
+                "with it, or remove them to begin anew."
+            )
+
+
+def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    """Describe what a fit depends on, in words that a message can compare.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the wrapper, of its estimator and of the fit.
+    data : dict
+        What identifies the data.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    packages = ("dask-incremental", "numpy", "scikit-learn")
+    versions = {f"the version of {name}": version(name) for name in packages}
+    named = {f"the parameter {name}": value for name, value in parameters.items()}
+    described = {name: _described(value) for name, value in {**named, **data}.items()}
+    return {**versions, **described}
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, str | int | float | bool | None):
+        return repr(value)
+    if hasattr(value, "get_params") and not isinstance(value, FrozenEstimator):
+        # Its parameters have names of their own, and it is cloned.
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+    if is_dask_collection(value):
+        return f"{type(value).__name__} of {value.npartitions} blocks"
+    if isinstance(value, list | tuple) and len(value) < 100:
+        return f"[{', '.join(map(_described, value))}]"
+    return f"{type(value).__name__} {tokenize(value)}"
+
+
+def pickled(value: Any) -> bytes:
+    """Pickle what a checkpoint holds, with cloudpickle what pickle cannot.
+
+    Raises
+    ------
+    TypeError
+        If neither can.
+    """
+    try:
+        return pickle.dumps(value, protocol=5)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        pass
+    try:
+        return bytes(cloudpickle.dumps(value, protocol=5))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            f"checkpoint needs an estimator that pickles: {error}. Let it hold no "
+            "locks, open files or connections, nor functions that use some."
+        ) from error
+
+
+def _n_fitted(progress: Progress) -> int:
+    return progress.place + sum(int(record["blocks"]) for record in progress.history)
+
+
+def _check(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
+
+
+def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Take a checkpoint apart.
+
+    Raises
+    ------
+    ValueError
+        If it is torn, or something else.
+    RuntimeError
+        If it is whole, but of another format.
+    """
+    magic, check, rest = (*data.split(b"\n", 2), b"", b"")[:3]
+    magic += b"\n"
+    # The first format left its own line out.
+    of_first = magic == _FIRST and check == _check(rest)
+    if not of_first and check != _check(magic + rest):
+        raise ValueError(f"its {len(data)} bytes are not those that were written")
+    if magic != MAGIC:
+        raise RuntimeError(
+            f"A checkpoint has the format {magic.decode().strip()!r}, but this version "
+            f"reads {MAGIC.decode().strip()!r}. Go on with the version that wrote it, "
+            "or remove it to begin anew."
+        )
+    head, _, body = rest.partition(b"\n")
+    return json.loads(head), body
+
+
+_FIRST = b"incremental checkpoint 1\n"

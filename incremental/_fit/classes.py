@@ -1,0 +1,177 @@
+"""The classes of a classifier: found in y, and checked in every block."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from sklearn.utils import get_tags
+
+from incremental._blocks.collections import is_frame, is_lazy
+from incremental._graph.blocks import read_blocks
+from incremental._graph.fold import map_blocks
+from incremental._graph.schedulers import scheduler
+
+logger = logging.getLogger("incremental")
+
+_MOST_LISTED = 10
+
+
+def find_classes(estimator: Any, y: Any) -> Any:
+    """Find the classes in y.
+
+    They are the categories of a categorical y, if known, and otherwise the values that
+    one parallel pass over y alone finds.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The classifier that asks.
+    y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), or a list of them, one for each output. The numbers
+    of the outputs if the estimator takes several outputs as labels.
+
+    Raises
+    ------
+    ValueError
+        If values of y are missing.
+    """
+    if _n_outputs(y) > 1 and get_tags(estimator).classifier_tags.multi_label:
+        return np.arange(_n_outputs(y))
+    categories = _known_categories(y)
+    if categories is not None:
+        return categories
+    if not is_lazy(y):
+        return _join([_unique(y)])
+    logger.info("Finding the classes in one pass over y; pass `classes` to save it.")
+    found = map_blocks(
+        read_blocks({"y": y}), _unique, get=scheduler(), name="find-classes"
+    )
+    return _join(found)
+
+
+def as_classes(classes: Any) -> Any:
+    """Check the classes that are given.
+
+    Parameters
+    ----------
+    classes : array-like of shape (n_classes,), a list of them, or a set
+
+    Returns
+    -------
+    array-like
+
+    Raises
+    ------
+    TypeError
+        If they are something else.
+    """
+    if isinstance(classes, set | frozenset):
+        return sorted(classes)
+    if is_lazy(classes) or isinstance(classes, str) or not hasattr(classes, "__len__"):
+        raise TypeError(
+            f"classes must be an array-like in memory, got {type(classes).__name__}; "
+            "expected a list such as [0, 1]. Call `compute()` on a dask collection."
+        )
+    return classes
+
+
+def check_classes(y: Any, classes: Any) -> None:
+    """Check that y holds no class but the known ones.
+
+    Raises
+    ------
+    ValueError
+        If it does, or if values are missing; the message names them, ten at most.
+    """
+    columns = _columns(y)
+    per_output = classes if _is_nested(classes) else [classes]
+    if len(columns) != len(per_output):
+        return
+    for column, known in zip(columns, per_output, strict=True):
+        unknown = _unknown(column, np.asarray(known))
+        if len(unknown):
+            _check_missing([unknown])
+            raise ValueError(
+                f"y holds the classes {_listed(_unique(unknown)[0])}, which are not "
+                f"among classes={_listed(known)}. Pass all classes that occur in the "
+                "data as `classes`."
+            )
+
+
+def _listed(classes: Any) -> str:
+    """List classes, or the first of them and how many there are."""
+    values = np.asarray(classes).tolist()
+    if len(values) <= _MOST_LISTED:
+        return str(values)
+    first = ", ".join(map(repr, values[:_MOST_LISTED]))
+    return f"[{first}, …] ({len(values)} in all)"
+
+
+def _known_categories(y: Any) -> Any:
+    meta = y._meta if is_frame(y) else y
+    if not hasattr(getattr(meta, "dtype", None), "categories"):
+        return None
+    if is_frame(y) and not y.cat.known:
+        return None
+    return np.unique(np.asarray(meta.dtype.categories))
+
+
+def _n_outputs(y: Any) -> int:
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+    return int(shape[1]) if len(shape) == 2 else 1
+
+
+def _is_nested(classes: Any) -> bool:
+    return len(classes) > 0 and np.ndim(classes[0]) == 1
+
+
+def _columns(y: Any) -> list[Any]:
+    values = np.asarray(y)
+    return [values] if values.ndim == 1 else list(values.T)
+
+
+def _unique(y: Any) -> list[Any]:
+    columns = _columns(y)
+    _check_missing(columns)
+    return [np.unique(column) for column in columns]
+
+
+def _unknown(column: Any, known: Any) -> Any:
+    try:
+        return column[~np.isin(column, known)]
+    except TypeError:
+        _check_missing([column])  # pandas' NA cannot be compared
+        raise
+
+
+def _check_missing(columns: list[Any]) -> None:
+    missing = sum(_count_missing(column) for column in columns)
+    if missing:
+        raise ValueError(
+            f"y holds {missing} missing values (NaN, None or NA), which are no class. "
+            "Leave out their rows where X, y and all other rows come from, for example "
+            'with `df.dropna(subset=["y"])` before X and y are taken from df.'
+        )
+
+
+def _count_missing(column: Any) -> int:
+    if column.dtype.kind in "fcmM":
+        return int(np.count_nonzero(column != column))
+    if column.dtype.kind != "O":
+        return 0
+    pandas = sys.modules.get("pandas")
+    if pandas is not None:
+        return int(np.count_nonzero(pandas.isna(column)))
+    return sum(one is None or bool(one != one) for one in column)
+
+
+def _join(found: list[list[Any]]) -> Any:
+    per_output = [reduce(np.union1d, parts) for parts in zip(*found, strict=True)]
+    return per_output[0] if len(per_output) == 1 else per_output

@@ -1,0 +1,86 @@
+"""The parameters of `Incremental` that say how long it fits, checked by hand."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any
+
+from incremental._estimators.composition import last_step
+from incremental._predict.scoring import as_scorer, score_of
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """Check the rows for each call of ``partial_fit``.
+
+    Raises
+    ------
+    ValueError
+        If it is neither None nor an integer of 1 or more.
+    """
+    if batch_size is not None and not _is_count(batch_size):
+        raise ValueError(
+            f"batch_size must be None or an integer of 1 or more, got {batch_size!r}. "
+            "It is the number of rows for each call of `partial_fit`."
+        )
+
+
+def check_passes(model: Any) -> None:
+    """Check the parameters of a wrapper that its passes depend on.
+
+    Raises
+    ------
+    ValueError
+        If one is out of its range.
+    TypeError
+        If there is no score or loss to decide by.
+    """
+    for name in ("max_iter", "n_iter_no_change", "checkpoint_every"):
+        if not _is_count(value := getattr(model, name)):
+            raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}.")
+    tol = model.tol
+    if tol is not None and (not _is_real(tol) or not tol >= 0):
+        raise ValueError(f"tol must be None or a number of 0 or more, got {tol!r}.")
+    fraction = model.validation_fraction
+    if not _is_real(fraction) or not 0 < fraction < 1:
+        raise ValueError(
+            f"validation_fraction must be a number between 0 and 1, got {fraction!r}. "
+            "It is the share of the blocks that early_stopping holds out."
+        )
+    data = model.validation_data
+    if data is not None and not (isinstance(data, tuple | list) and len(data) == 2):
+        raise ValueError(
+            f"validation_data must be None or (X_val, y_val), got {type(data).__name__}"
+        )
+    if model.early_stopping or data is not None:
+        if model.scoring is None:
+            score_of(model.estimator)
+        else:
+            as_scorer(model.scoring)
+    if tol is not None and not model.early_stopping:
+        _check_judged(model.estimator)
+    where = model.checkpoint
+    if where is not None and not (isinstance(where, str | PathLike) and str(where)):
+        raise ValueError(
+            f"checkpoint must be None, a path or a URL, got {where!r}. It is the "
+            "directory that the fit writes its progress to."
+        )
+
+
+def _check_judged(estimator: Any) -> None:
+    """Check that a training loss or score is there to decide by."""
+    if not hasattr(last_step(estimator), "score"):
+        raise TypeError(
+            f"tol needs an estimator with a loss or a score, got "
+            f"{type(last_step(estimator)).__name__}. Leave tol=None, or pass "
+            "early_stopping=True and `scoring`."
+        )
+
+
+def _is_count(value: Any) -> bool:
+    integral = isinstance(value, Integral) and not isinstance(value, bool)
+    return integral and int(value) >= 1
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

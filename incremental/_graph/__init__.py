@@ -1,0 +1,1 @@
+"""The only home of dask's task specification and schedulers: no scikit-learn."""

@@ -1,0 +1,258 @@
+"""Blocks as tasks: one graph of all collections, in which each read happens once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.core import flatten
+from dask.highlevelgraph import HighLevelGraph
+from dask.utils import ensure_dict
+
+from incremental._blocks.align import Aligned, align
+from incremental._blocks.collections import as_lists, is_frame, merge_columns
+from incremental._blocks.rows import check_rows
+from incremental._graph.joint import (
+    optimize_together,
+    reached,
+    share_fused,
+    stores,
+)
+from incremental._graph.task_spec import Graph, Key, as_nodes
+
+
+@dataclass(frozen=True)
+class Source:
+    """Tasks that yield one piece, or a tuple of pieces, for every block.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The collections that the tasks yield pieces of, in order.
+    keys : list of task keys
+        One for each block.
+    """
+
+    names: tuple[str, ...]
+    keys: list[Key]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Aligned collections, as one graph and the tasks that yield each block.
+
+    Attributes
+    ----------
+    graph : dict
+        The tasks of all collections, optimised.
+    sources : list of Source
+        What yields the pieces of a block.
+    n_rows : tuple of int or None
+        The rows of each block, where the collections know them.
+    settled : bool
+        Whether statistics of many blocks are computed.
+    on_disk : bool
+        Whether rows go through a store on the disk of one machine on their way, as
+        dask's disk shuffle puts them there.
+    """
+
+    graph: dict[Key, Any]
+    sources: list[Source]
+    n_rows: tuple[int, ...] | None
+    settled: bool = False
+    on_disk: bool = False
+
+    def __len__(self) -> int:
+        return len(self.sources[0].keys)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the collections, in the order of a block's pieces."""
+        return tuple(name for source in self.sources for name in source.names)
+
+    def keys(self, position: int) -> list[Key]:
+        """Keys of the tasks that yield the block at `position`."""
+        return [source.keys[position] for source in self.sources]
+
+    def describe(self) -> list[str]:
+        """Say of each block which one it is and, if known, which rows it holds."""
+        last = len(self) - 1
+        names = [f"block {position} (of 0 to {last})" for position in range(len(self))]
+        if self.n_rows is None:
+            return names
+        stops = list(accumulate(self.n_rows))
+        return [
+            f"{name}, rows {stop - rows} to {stop - 1}"
+            for name, rows, stop in zip(names, self.n_rows, stops, strict=True)
+        ]
+
+
+def read_blocks(collections: Mapping[str, Any]) -> Blocks:
+    """Pair the rows of collections, and find the tasks that yield each block.
+
+    Parameters
+    ----------
+    collections : dict of str to collection
+        As for `align`.
+
+    Returns
+    -------
+    Blocks
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `align` does, or if rows of collections were shuffled apart.
+    """
+    aligned = align(collections)
+    sources, graph = _read(aligned)
+    return Blocks(graph, sources, aligned.n_rows, on_disk=bool(stores(graph)))
+
+
+def _read(aligned: Aligned) -> tuple[list[Source], Graph]:
+    """Make one graph of all collections, in which what they share runs once."""
+    collections, maps = aligned.collections, aligned.maps
+    frames = {name: value for name, value in collections.items() if is_frame(value)}
+    others = {n: as_lists(v) for n, v in collections.items() if n not in frames}
+    graph: Graph = {}
+    sources = []
+    shuffled = False
+    if frames:
+        tasks, keys, shuffled = _read_frames(frames)
+        if maps:
+            # With a map among them each goes a way of its own.
+            for number, name in enumerate(frames):
+                piece = _pieces(tasks, keys, number)
+                if name in maps:
+                    piece = merge_columns(name, maps[name](piece))
+                others[name] = piece
+        else:
+            graph, sources = tasks, [Source(tuple(frames), keys)]
+    if others:
+        graph = share_fused({**graph, **optimize_together(others.values())})
+        sources += [
+            Source((name,), list(flatten(value.__dask_keys__())))
+            for name, value in others.items()
+        ]
+    graph = _with_persisted(graph, sources, collections.values())
+    _check_order(graph, sources, set(frames) if shuffled else set())
+    return sources, graph
+
+
+def _read_frames(
+    frames: dict[str, Any],
+) -> tuple[dict[Key, Any], list[Key], bool]:
+    """Return a graph, the tasks that yield a tuple of frames, and if it shuffles."""
+    import dask.dataframe as dd
+
+    # dask's tuning would fuse partitions by the columns that are read, so that the
+    # blocks were not the partitions the user sees; a peer-to-peer shuffle cannot be
+    # part of another graph; and `dask.optimize` must not be used on frames: it drops
+    # their column projections.
+    with dask.config.set(
+        {"optimization.tune.active": False, "dataframe.shuffle.method": "tasks"}
+    ):
+        joint = dd.map_partitions(
+            partial(_pair, tuple(frames)),
+            *frames.values(),
+            meta=(None, "object"),
+            align_dataframes=False,
+        )
+        optimized = joint.optimize()
+        graph = as_nodes(ensure_dict(optimized.__dask_graph__()))
+        if len(frames) > 1 and (on_disk := stores(graph)):
+            _check_one_shuffle(frames, joint.optimize(fuse=False), len(on_disk))
+    shuffled = any("Shuffle" in type(part).__name__ for part in optimized.expr.walk())
+    return graph, list(flatten(optimized.__dask_keys__())), shuffled
+
+
+def _check_one_shuffle(frames: Iterable[str], joint: Any, n_stores: int) -> None:
+    """Check that dataframes which are shuffled on disk take the same shuffles."""
+    shuffles = [
+        {part._name for part in frame.walk() if type(part).__name__ == "DiskShuffle"}
+        for frame in joint.expr.dependencies()
+    ]
+    if n_stores > len(shuffles[0]) or any(one != shuffles[0] for one in shuffles):
+        raise ValueError(
+            f"{' and '.join(frames)} cannot be paired: they are shuffled on disk, each "
+            "in a computation of its own, which may order the rows in another way. "
+            "Pass `shuffle_method='tasks'` to what shuffles them, or persist the "
+            "dataframe before taking its columns."
+        )
+
+
+def _pieces(graph: dict[Key, Any], keys: list[Key], number: int) -> Any:
+    """Return one of the frames of each block, as a dask array of whole partitions."""
+    layer, name = f"frames-{keys[0][0]}", f"frame-{number}-{keys[0][0]}"
+    picks = {(name, at): (itemgetter(number), key) for at, key in enumerate(keys)}
+    layers = HighLevelGraph({layer: graph, name: picks}, {layer: set(), name: {layer}})
+    return da.Array(layers, name, ((np.nan,) * len(keys),), dtype=object)
+
+
+def _check_order(
+    graph: dict[Key, Any], sources: list[Source], shuffled: set[str]
+) -> None:
+    """Check that the collections take their rows from the same shuffles on disk."""
+    on_disk = stores(graph)
+    if len(sources) < 2 or not (on_disk or shuffled):
+        return
+    ways = [
+        (reached(graph, source.keys, on_disk), bool(shuffled & set(source.names)))
+        for source in sources
+    ]
+    if any(way != ways[0] for way in ways):
+        names = (name for source in sources for name in source.names)
+        raise ValueError(_unknown_order(" and ".join(names)))
+
+
+def _unknown_order(names: str) -> str:
+    return (
+        f"{names} cannot be paired: rows of them were shuffled (`shuffle`, `merge`, "
+        "`sort_values` and `set_index` do that), and they do not come from one "
+        "computation of the shuffle; each computation may order the rows anew. Pass "
+        "dataframes for all of them; or make one array of the dataframe "
+        "(`a = df.to_dask_array()`) and take all from it (`a[:, :-1]`, `a[:, -1]`); or "
+        "persist the dataframe first; or let dask shuffle with tasks before dataframes "
+        'become arrays: `dask.config.set({"dataframe.shuffle.method": "tasks"})`.'
+    )
+
+
+def _pair(names: tuple[str, ...], *frames: Any) -> tuple[Any, ...]:
+    check_rows(names, frames)
+    for name, frame in zip(names, frames, strict=True):
+        if not frame.index.equals(frames[0].index):
+            raise ValueError(
+                f"The rows of {name} and {names[0]} have different index labels in "
+                "the same block. Take both from one dataframe; if the rows do pair "
+                "by position, pass arrays instead."
+            )
+    return frames
+
+
+def _with_persisted(
+    graph: dict[Key, Any], sources: list[Source], collections: Iterable[Any]
+) -> dict[Key, Any]:
+    """Put back the futures of persisted collections, which optimisation drops."""
+    if any(type(task).__name__ == "P2PBarrierTask" for task in graph.values()):
+        raise ValueError(
+            "A collection holds a peer-to-peer rechunk or shuffle, which cannot be "
+            "part of a pass. Persist the collection first, or make it with "
+            "`method='tasks'`, or under `dask.config.set({'array.rechunk.method': "
+            "'tasks', 'dataframe.shuffle.method': 'tasks'})`."
+        )
+    used = {key for source in sources for key in source.keys}
+    used.update(
+        key for task in graph.values() for key in getattr(task, "dependencies", ())
+    )
+    missing = used - graph.keys()
+    for collection in collections if missing else ():
+        original = ensure_dict(collection.__dask_graph__())
+        graph.update((key, original[key]) for key in missing & original.keys())
+    return graph

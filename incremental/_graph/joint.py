@@ -1,0 +1,160 @@
+"""One graph of several collections, in which whatever they share runs once.
+
+Collections that are optimised apart would each run what they share. That is slow; and
+where it is a shuffle, or draws at random, their rows would no longer pair.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import dask.array as da
+from dask.core import flatten
+from dask.highlevelgraph import HighLevelGraph
+from dask.utils import key_split
+
+from incremental._graph.task_spec import (
+    Alias,
+    Graph,
+    GraphNode,
+    Key,
+    Task,
+    TaskRef,
+    as_nodes,
+)
+
+
+def optimize_together(collections: Collection[Any]) -> Graph:
+    """Optimise dask arrays and bags as one graph.
+
+    Parameters
+    ----------
+    collections : sequence of dask arrays and bags
+
+    Returns
+    -------
+    dict
+        The tasks of all.
+    """
+    merged = HighLevelGraph.merge(*(one.dask for one in collections))
+    keys = list(flatten([one.__dask_keys__() for one in collections]))
+    graph = da.Array.__dask_optimize__(merged, keys)
+    bags = [one for one in collections if not isinstance(one, da.Array)]
+    if bags:
+        graph = bags[0].__dask_optimize__(graph, keys)
+    return as_nodes(graph)
+
+
+def share_fused(graph: Graph) -> Graph:
+    """Take the tasks that several fused tasks hold out of them, so that they run once.
+
+    dask fuses the tasks of a dataframe when it becomes an array. Arrays of one
+    dataframe then hold the same tasks, each in fused tasks of its own.
+
+    Parameters
+    ----------
+    graph : dict
+        Of tasks as dask has them.
+    """
+    nodes = as_nodes(graph)
+    fused = {key: inner for key, node in nodes.items() if (inner := _fused(key, node))}
+    holders = Counter(chain.from_iterable(fused.values()))
+    shared = {key for key, n in holders.items() if n > 1 or key in nodes}
+    found = dict(nodes)
+    for key, inner in fused.items():
+        # Its own result may stand in the graph under the name that it has inside.
+        taken = {one for one in inner.keys() & shared if _target(nodes, one) != key}
+        if taken:
+            for one in taken - found.keys():
+                found[one] = _whole(one, inner[one])
+            found[key] = _without(nodes[key], inner, taken)
+    return found
+
+
+def stores(graph: Mapping[Key, Any]) -> set[Key]:
+    """Find the stores on disk that tasks write rows to and others read them from.
+
+    dask's disk shuffle makes them, and ``Bag.groupby``. The order of the rows in one
+    depends on which task writes first.
+    """
+    return {key for key in graph if key_split(key) in ("zpartd", "partd")}
+
+
+def reached(graph: Graph, keys: Iterable[Key], among: set[Key]) -> set[Key]:
+    """Return those keys of a set that tasks need, directly or through others.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+    keys : iterable of task keys
+        Where to begin.
+    among : set of task keys
+    """
+    seen: set[Key] = set()
+    stack = list(keys)
+    while stack:
+        key = stack.pop()
+        if key not in seen:
+            seen.add(key)
+            stack.extend(graph[key].dependencies if key in graph else ())
+    return seen & among
+
+
+def _fused(key: Key, node: Any) -> Graph:
+    """Return the tasks that a fused task holds, if they are known by their own keys."""
+    if not isinstance(node, Task) or not node.has_subgraph():
+        return {}
+    inner, output, names, *needs = node.args
+    # Those of a `Blockwise` layer hold tasks under keys that all of its blocks use.
+    of_blockwise = isinstance(output, str) and isinstance(key, tuple)
+    refs = tuple(need.key for need in needs if isinstance(need, TaskRef))
+    if of_blockwise or tuple(names) != refs:
+        return {}
+    found: Graph = {}
+    for one, held in inner.items():
+        deeper = _fused(one, held)
+        found.update(deeper)
+        if deeper:
+            # The task that it yields may be known by this key already.
+            found.setdefault(one, Alias(one, held.args[1]))
+        elif not isinstance(held, Alias):
+            found[one] = held
+        else:
+            found.setdefault(one, held)
+    return found
+
+
+def _target(nodes: Graph, key: Key) -> Key:
+    while isinstance(node := nodes.get(key), Alias):
+        key = node.target
+    return key
+
+
+def _without(node: Task, inner: Graph, taken: set[Key]) -> GraphNode:
+    """Return a fused task that gets the results of some of its tasks from outside."""
+    output = node.args[1]
+    if output in taken:
+        return Alias(node.key, output)
+    rest: Graph = {}
+    stack = [output]
+    while stack:
+        key = stack.pop()
+        if key in inner and key not in taken and key not in rest:
+            rest[key] = inner[key].substitute({}, key=key)
+            stack.extend(inner[key].dependencies)
+    return Task.fuse(*rest.values(), key=node.key)
+
+
+def _whole(key: Key, node: GraphNode) -> GraphNode:
+    """Return a task for several users: a bag's may yield what can be read only once."""
+    if not isinstance(node, Task):
+        return node
+    return Task(key, _call_whole, node.func, *node.args, **node.kwargs)
+
+
+def _call_whole(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    value = function(*args, **kwargs)
+    return list(value) if isinstance(value, Iterator) else value

@@ -1,0 +1,211 @@
+"""Which tasks each block of a pass is the first to need. Planning computes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from dask.utils import key_split
+
+from incremental._errors import noted
+from incremental._graph.blocks import Blocks
+from incremental._graph.task_spec import (
+    Alias,
+    DataNode,
+    Graph,
+    GraphNode,
+    Key,
+    Task,
+    TaskRef,
+    Tuple,
+    as_nodes,
+)
+
+
+def literals(values: dict[Key, Any]) -> Graph:
+    """Return the graph that yields values under their keys."""
+    return {key: DataNode(key, value) for key, value in values.items()}
+
+
+class PlannedBlock(NamedTuple):
+    """The tasks of one block, in a plan."""
+
+    where: str
+    new: list[Key]
+    outputs: list[Key]
+
+
+class Plan:
+    """Which tasks each block is the first to need, under keys of their own.
+
+    Keys are fresh because a scheduler may know a key of the collections with another
+    definition, and because two passes must not share results.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    order : sequence of int
+        Positions of the blocks, in the order in which they are used.
+    where : list of str
+        What to call each block in errors, by its position.
+
+    Attributes
+    ----------
+    blocks : list of PlannedBlock
+        In the order of use.
+    """
+
+    def __init__(self, blocks: Blocks, order: Sequence[int], where: list[str]) -> None:
+        self._token = uuid4().hex
+        self._futures = {
+            task.key: task
+            for task in blocks.graph.values()
+            if isinstance(task, TaskRef)
+        }
+        self._nodes = as_nodes(blocks.graph)
+        self._keys: dict[Key, Key] = {}
+        self._first: dict[Key, int] = {}
+        self.blocks = []
+        wanted = [list(map(self._target, blocks.keys(at))) for at in order]
+        uses = Counter(
+            chain(
+                chain.from_iterable(wanted),
+                chain.from_iterable(map(self._needs, self._nodes)),
+            )
+        )
+        for place, (at, keys) in enumerate(zip(order, wanted, strict=True)):
+            new = self._walk(keys, place)
+            if len(keys) > 1 and all(uses[key] == 1 and key in new for key in keys):
+                new, keys = self._join(new, keys)
+            outputs = list(map(self._renamed, keys))
+            self.blocks.append(PlannedBlock(where[at], new, outputs))
+        self._names = set(self._keys.values())
+
+    def tasks(self, block: PlannedBlock, gate: Key | None = None) -> Graph:
+        """Return the tasks that a block is the first to need.
+
+        Parameters
+        ----------
+        block : PlannedBlock
+        gate : task key, optional
+            What those of them wait for that no other task of the block precedes.
+
+        Returns
+        -------
+        dict
+        """
+        found: Graph = {}
+        for key in block.new:
+            node, name = self._nodes[key], self._keys[key]
+            if isinstance(node, DataNode) and name not in block.outputs:
+                found[name] = DataNode(name, node.value)
+                continue
+            refs = [TaskRef(self._renamed(need)) for need in self._needs(key)]
+            if gate is not None and not self._waits(key):
+                refs.append(TaskRef(gate))
+            read = _Read(node, tuple(node.dependencies), block.where)
+            found[name] = Task(name, read, *refs)
+        return found
+
+    def foreign(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
+        """Return the keys of earlier blocks' tasks whose results a block needs."""
+        return (self._read_by(block, tasks) & self._names) - tasks.keys()
+
+    def futures(self, block: PlannedBlock, tasks: Graph) -> Graph:
+        """Return the futures that a block needs, under their own keys."""
+        needs = self._read_by(block, tasks) & self._futures.keys()
+        return {key: self._futures[key] for key in needs}
+
+    def _read_by(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
+        return set(block.outputs).union(*(task.dependencies for task in tasks.values()))
+
+    def with_futures(self, graph: Graph) -> Graph:
+        """Add the futures that the tasks refer to, under their own keys."""
+        return {**graph, **self._futures}
+
+    def _walk(self, keys: list[Key], place: int) -> list[Key]:
+        """Name the tasks that no earlier block needs, dependencies first."""
+        new: list[Key] = []
+        for key in dependencies_first(keys, self._needs, self._first):
+            if key in self._nodes:
+                self._first[key] = place
+                self._keys[key] = f"{key_split(key)}-{self._token}", place, len(new)
+                new.append(key)
+        return new
+
+    def _join(self, new: list[Key], outputs: list[Key]) -> tuple[list[Key], list[Key]]:
+        """Make one task of those that yield a block, which costs less to run."""
+        joint, first = ("joint", self._token, outputs[0]), outputs[0]
+        self._nodes[joint] = Tuple(*map(self._nodes.__getitem__, outputs))
+        self._keys[joint] = self._keys[first]
+        self._first[joint] = self._first[first]
+        return [*(key for key in new if key not in outputs), joint], [joint]
+
+    def _target(self, key: Key) -> Key:
+        while isinstance(node := self._nodes.get(key), Alias):
+            key = node.target
+        return key
+
+    def _needs(self, key: Key) -> list[Key]:
+        node = self._nodes.get(key)
+        return [] if node is None else list(map(self._target, node.dependencies))
+
+    def _renamed(self, key: Key) -> Key:
+        return self._keys.get(key, key)
+
+    def _waits(self, key: Key) -> bool:
+        """Tell whether a task waits for another one that the same block brings."""
+        return any(
+            self._first.get(need) == self._first[key]
+            and not isinstance(self._nodes[need], DataNode)
+            for need in self._needs(key)
+        )
+
+
+class _Read:
+    """Run a task under another key, and say which block it was for if it fails."""
+
+    __slots__ = ("needs", "node", "where")
+
+    def __init__(self, node: GraphNode, needs: tuple[Key, ...], where: str) -> None:
+        self.node = node
+        self.needs = needs
+        self.where = where
+
+    def __call__(self, *values: Any) -> Any:
+        # With a gate there is one value more than needs.
+        with noted(f"while computing {self.where}"):
+            return self.node(dict(zip(self.needs, values, strict=False)))
+
+
+def dependencies_first(
+    keys: Iterable[Key],
+    needs: Callable[[Key], Iterable[Key]],
+    known: Container[Key],
+) -> list[Key]:
+    """Order what `keys` need and is not known, each after all that it needs."""
+    found: dict[Key, None] = {}
+    opened = set()
+    stack = list(keys)[::-1]
+    while stack:
+        key = stack[-1]
+        if key in found or key in known:
+            stack.pop()
+        elif key in opened:
+            found[stack.pop()] = None
+        else:
+            opened.add(key)
+            stack.extend(needs(key))
+    return list(found)
+
+
+def flatten_pieces(pieces: Iterable[Any]) -> Iterator[Any]:
+    """Yield the pieces of a block, which tasks return one by one or as tuples."""
+    for piece in pieces:
+        if type(piece) is tuple:
+            yield from flatten_pieces(piece)
+        else:
+            yield piece

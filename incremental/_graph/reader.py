@@ -1,0 +1,109 @@
+"""Reading planned blocks one at a time, from several threads."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any
+
+from incremental._blocks.rows import check_rows
+from incremental._errors import noted
+from incremental._graph.blocks import Blocks
+from incremental._graph.plan import flatten_pieces, literals
+from incremental._graph.schedulers import open_pool, run
+from incremental._graph.shared_reductions import plan_pass
+from incremental._graph.task_spec import Graph, Key
+
+
+class BlockReader:
+    """Compute blocks one at a time; a task that several blocks need runs once.
+
+    Reads may overlap in any number of threads, as long as they begin in order.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    order : sequence of int
+        Positions of the blocks, in the order in which they are used.
+    get : callable
+        The scheduler that computes them.
+    """
+
+    def __init__(
+        self, blocks: Blocks, order: Sequence[int], get: Callable[..., Any]
+    ) -> None:
+        plan = plan_pass(blocks, order, get)
+        self._get = get
+        self._names = blocks.names
+        self._blocks = plan.blocks
+        self._tasks = [plan.tasks(block) for block in plan.blocks]
+        planned = list(zip(plan.blocks, self._tasks, strict=True))
+        self._borrowed = [plan.foreign(*block) for block in planned]
+        self._futures = [plan.futures(*block) for block in planned]
+        self._uses_left = Counter(key for keys in self._borrowed for key in keys)
+        self._shared: dict[Key, Future[Any]] = {
+            key: Future() for key in self._uses_left
+        }
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> BlockReader:
+        self._pool = open_pool(self._get)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # What runs ends in the background: nobody waits for it any more.
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def read(self, place: int) -> tuple[Any, ...]:
+        """Return the pieces of the block at a place in the order, for the caller."""
+        block, tasks = self._blocks[place], self._tasks[place]
+        lent = [key for key in tasks if key in self._shared]
+        try:
+            graph = {**tasks, **self._borrow(place), **self._futures[place]}
+            pieces, shared = self._run(graph, block.outputs, lent)
+        except BaseException as error:
+            for key in lent:
+                self._shared[key].set_exception(error)
+            raise
+        for key, value in zip(lent, shared, strict=True):
+            self._shared[key].set_result(value)
+        self._tasks[place] = {}
+        # Copies, since they may be part of what was computed before, of data in memory
+        # or of a file, and the caller may write to them.
+        flat = tuple(map(copy.deepcopy, flatten_pieces(pieces)))
+        with noted(f"in {block.where}"):
+            check_rows(self._names, flat)
+        return flat
+
+    def _run(self, graph: Graph, outputs: list[Key], lent: list[Key]) -> Any:
+        local = {} if self._pool is None else {"pool": self._pool}
+        # With dask's diagnostics as callbacks, runs beside each other unregister them.
+        return run(
+            self._get,
+            graph,
+            [outputs, lent],
+            callbacks=(),
+            **local,
+        )
+
+    def _borrow(self, place: int) -> Graph:
+        values = {key: self._shared[key].result() for key in self._borrowed[place]}
+        with self._lock:
+            self._uses_left.subtract(values.keys())
+            for key in values:
+                if not self._uses_left[key]:
+                    del self._shared[key]
+        return literals(values)

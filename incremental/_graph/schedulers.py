@@ -1,0 +1,139 @@
+"""dask's schedulers: what is to be known of the active one, and how to run a graph."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from numbers import Integral
+from typing import Any
+
+import dask
+from dask.base import get_scheduler
+from dask.callbacks import Callback
+from dask.local import get_sync
+from dask.multiprocessing import get as get_processes
+from dask.multiprocessing import get_context
+from dask.system import CPU_COUNT
+from dask.threaded import get as get_threaded
+
+from incremental._graph.task_spec import Graph
+
+_runs_with: Counter[Any] = Counter()
+_counting = threading.RLock()
+
+
+def scheduler() -> Callable[..., Any]:
+    """Return the ``get`` function of the active scheduler; threads by default."""
+    return get_scheduler() or get_threaded  # type: ignore[no-any-return]
+
+
+def is_remote(get: Callable[..., Any]) -> bool:
+    return hasattr(getattr(get, "__self__", None), "nthreads")
+
+
+def hands_back(get: Callable[..., Any]) -> bool:
+    """Tell whether a scheduler's states pass through this process."""
+    return not is_remote(get)
+
+
+def shares_memory(get: Callable[..., Any]) -> bool:
+    """Tell whether a scheduler runs each task once, in this process."""
+    return get in (get_threaded, get_sync)
+
+
+def reads_ahead(get: Callable[..., Any]) -> bool:
+    """Tell whether a scheduler may compute while the caller goes on."""
+    return get is not get_sync
+
+
+def open_pool(get: Callable[..., Any]) -> Executor | None:
+    """Open a pool for runs from several threads, where dask would open one for each."""
+    if dask.config.get("pool", None) is not None:
+        return None
+    if get is get_threaded:
+        return ThreadPoolExecutor(n_threads(get))
+    if get is get_processes:
+        return ProcessPoolExecutor(n_threads(get), mp_context=get_context())
+    return None
+
+
+def n_threads(get: Callable[..., Any]) -> int:
+    """Count the tasks that a scheduler runs at the same time."""
+    if is_remote(get):
+        return sum(get.__self__.nthreads().values())  # type: ignore[attr-defined]
+    if get is get_sync:
+        return 1
+    if isinstance(get, partial):  # dask's own around an executor
+        return int(get.args[-1])
+    pool = dask.config.get("pool", None)
+    workers = getattr(pool, "_max_workers", getattr(pool, "_processes", None))
+    return int(workers or dask.config.get("num_workers", None) or CPU_COUNT)
+
+
+def resolve_prefetch(
+    prefetch: Any, get: Callable[..., Any], per_thread: int = 1
+) -> int:
+    """Return the number of blocks to read ahead.
+
+    Parameters
+    ----------
+    prefetch : int or "auto"
+    get : callable
+        The scheduler.
+    per_thread : int, default=1
+        How many blocks ``"auto"`` takes for each of its threads.
+
+    Raises
+    ------
+    ValueError
+        If `prefetch` is neither ``"auto"`` nor an integer of 0 or more.
+    """
+    if isinstance(prefetch, str) and prefetch == "auto":
+        return max(n_threads(get), 2) * per_thread
+    integral = isinstance(prefetch, Integral) and not isinstance(prefetch, bool)
+    if not integral or prefetch < 0:
+        raise ValueError(
+            f"prefetch must be 'auto' or an integer of 0 or more, got {prefetch!r}. "
+            "It is the number of blocks to read ahead of the one in use."
+        )
+    return int(prefetch)
+
+
+def run(get: Callable[..., Any], graph: Graph, keys: list[Any], **options: Any) -> Any:
+    """Run a graph as it is: dask's fusion would undo the look-ahead's bound."""
+    if not is_remote(get):
+        # dask takes its callbacks away from other threads where it finds them itself.
+        options.setdefault("callbacks", active_callbacks())
+    return get(graph, keys, optimize_graph=False, chunksize=1, **options)
+
+
+def active_callbacks() -> list[tuple[Any, ...]]:
+    """Return dask's callbacks, to which runs that overlap are to be as one.
+
+    When a run ends, dask's profilers forget the tasks that are under way, and with them
+    those of a run in another thread.
+    """
+    return list(map(_until_all_end, Callback.active.copy()))
+
+
+def _until_all_end(callback: tuple[Any, ...]) -> tuple[Any, ...]:
+    start, start_state, before_task, after_task, finish = callback
+
+    def start_first(graph: Any) -> None:
+        with _counting:
+            if start is not None and not _runs_with[callback]:
+                start(graph)
+            _runs_with[callback] += 1
+
+    def finish_last(graph: Any, state: Any, failed: bool) -> None:
+        with _counting:
+            _runs_with[callback] -= 1
+            if not _runs_with[callback]:
+                del _runs_with[callback]
+                if finish is not None:
+                    finish(graph, state, failed)
+
+    return start_first, start_state, before_task, after_task, finish_last

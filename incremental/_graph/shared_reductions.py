@@ -1,0 +1,154 @@
+"""Reductions over many blocks, which have to be computed before a pass."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import Any
+
+import dask
+from dask.delayed import Delayed
+from toolz import merge
+
+from incremental._graph.blocks import Blocks, Source
+from incremental._graph.joint import stores
+from incremental._graph.plan import Plan, dependencies_first
+from incremental._graph.schedulers import is_remote
+from incremental._graph.task_spec import (
+    DataNode,
+    Graph,
+    GraphNode,
+    Key,
+    TaskRef,
+    as_nodes,
+)
+
+
+def plan_pass(blocks: Blocks, order: Sequence[int], get: Callable[..., Any]) -> Plan:
+    """Plan a pass, with statistics of many blocks settled.
+
+    Raises
+    ------
+    ValueError
+        If rows go through a store on disk and the scheduler may run a task twice,
+        which would put its rows there twice.
+    """
+    if blocks.on_disk and is_remote(get):
+        raise ValueError(
+            f"The rows of {' and '.join(blocks.names)} are shuffled on the disk of one "
+            "machine, which is not safe on a cluster: after the loss of a worker rows "
+            "would be missing there, or be there twice. Pass `shuffle_method='tasks'`, "
+            "or make the collection while the client is there, or persist it first."
+        )
+    return Plan(settle(blocks), order, blocks.describe())
+
+
+def settle(blocks: Blocks) -> Blocks:
+    """Compute statistics of many blocks, and put in what they yield.
+
+    Inside the graph of a pass they would make the first block that needs them wait for
+    all of their reads, with the data held until its own blocks are used.
+    """
+    statistics = [] if blocks.settled else _statistics(blocks)
+    graph = _settle(blocks.graph, statistics) if statistics else blocks.graph
+    return replace(blocks, graph=graph, settled=True)
+
+
+def has_statistics(blocks: Blocks) -> bool:
+    """Tell whether `settle` has to compute anything."""
+    return not blocks.settled and bool(_statistics(blocks))
+
+
+def _settle(graph: Graph, keys: list[Key]) -> Graph:
+    """Compute tasks in one parallel reduction and put in what they yield."""
+    source = Blocks(graph, [Source(("statistic",), keys)], None)
+    where = ["a statistic of several blocks"] * len(keys)
+    plan = Plan(source, range(len(keys)), where)
+    tasks = plan.with_futures(merge(*map(plan.tasks, plan.blocks)))
+    outputs = [block.outputs[0] for block in plan.blocks]
+    lazy = [Delayed(output, tasks) for output in outputs]
+    settled = dask.persist(*lazy, optimize_graph=False)
+    results = [dict(done.dask)[done.key] for done in settled]
+    return {**graph, **{k: _literal(k, r) for k, r in zip(keys, results, strict=True)}}
+
+
+def _literal(key: Key, value: Any) -> Any:
+    return value if isinstance(value, TaskRef | GraphNode) else DataNode(key, value)
+
+
+def _statistics(blocks: Blocks) -> list[Key]:
+    """Find the tasks that reduce what several blocks read, for several blocks.
+
+    Those are settled that a block needs through no other one, and whose reads a block
+    uses in another way too: these reads would be held.
+    """
+    nodes = as_nodes(blocks.graph)
+
+    def needs(key: Key) -> list[Key]:
+        found = nodes[key].dependencies if key in nodes else ()
+        return [key for key in found if not isinstance(nodes.get(key), DataNode)]
+
+    uses = Counter(chain.from_iterable(map(needs, nodes)))
+    if not uses or max(uses.values()) < 2:
+        return []
+    outputs = {key for at in range(len(blocks)) for key in blocks.keys(at)}
+    ordered = dependencies_first(outputs, needs, ())
+    reads = _some_reads(ordered, needs)
+    users = _some_users(blocks, ordered, needs)
+    reducing = {k for k in ordered if len(reads[k]) > 2 and len(users[k]) > 1}
+    reducing -= _uses_of_stores(ordered, needs)
+    direct = dependencies_first(outputs - reducing, needs, reducing)
+    used_directly = {key for key in direct if len(needs(key)) == 0}
+    nearest = {need for key in direct for need in needs(key)} | outputs
+    return [
+        key
+        for key in ordered
+        if key in reducing and key in nearest and reads[key] & used_directly
+    ]
+
+
+def _uses_of_stores(ordered: list[Key], needs: Callable[[Key], list[Key]]) -> set[Key]:
+    """Find the tasks that write to a store on disk, wait for that, or read from it.
+
+    What they yield is not all that they do: none may be computed apart from the others.
+    """
+    on_disk = stores(dict.fromkeys(ordered))
+    if not on_disk:
+        return set()
+    after: set[Key] = set()
+    for key in ordered:
+        if key in on_disk or not after.isdisjoint(needs(key)):
+            after.add(key)
+    found = {key for key in ordered if not on_disk.isdisjoint(needs(key))}
+    for key in reversed(ordered):
+        if key in found:
+            found.update(after.intersection(needs(key)))
+    return found | on_disk
+
+
+def _some_reads(
+    ordered: list[Key], needs: Callable[[Key], list[Key]]
+) -> dict[Key, set[Key]]:
+    """Find reads that each task depends on, three at most."""
+    found: dict[Key, set[Key]] = {}
+    for key in ordered:
+        found[key] = set(islice(chain.from_iterable(found[n] for n in needs(key)), 9))
+        found[key] = set(islice(found[key], 3)) or {key}
+    return found
+
+
+def _some_users(
+    blocks: Blocks, ordered: list[Key], needs: Callable[[Key], list[Key]]
+) -> dict[Key, set[int]]:
+    """Find blocks that depend on each task, two at most."""
+    found: defaultdict[Key, set[int]] = defaultdict(set)
+    for at in range(len(blocks)):
+        for key in blocks.keys(at):
+            found[key].add(at)
+    for key in reversed(ordered):
+        for need in needs(key):
+            if len(found[need]) < 2:
+                found[need].update(islice(found[key], 2))
+    return found

@@ -1,0 +1,41 @@
+"""The door to dask's task specification, which is private (``dask._task_spec``).
+
+A task of a collection has to be renamed and to get one more dependency, and tasks that
+dask has fused have to be looked into. No public call does that. Tested with dask 2026.3
+to 2026.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dask._task_spec import (
+    Alias,
+    DataNode,
+    GraphNode,
+    Task,
+    TaskRef,
+    Tuple,
+    convert_legacy_graph,
+)
+
+__all__ = [
+    "Alias",
+    "DataNode",
+    "Graph",
+    "GraphNode",
+    "Key",
+    "Task",
+    "TaskRef",
+    "Tuple",
+    "as_nodes",
+]
+
+Key = Any
+Graph = dict[Key, Any]
+
+
+def as_nodes(graph: Mapping[Key, Any]) -> Graph:
+    """Return a graph whose tasks are all objects of the task specification."""
+    return dict(convert_legacy_graph(graph))

@@ -1,0 +1,417 @@
+"""`ParallelPostFit`: a fitted estimator over the blocks of dask collections."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from incremental._blocks.collections import is_lazy
+from incremental._estimators.composition import only_transforms
+from incremental._estimators.documents import as_documents
+from incremental._predict.map_method import map_method
+from incremental._predict.outputs import METAS
+from incremental._predict.scoring import as_scorer, score_by_block, score_gathered
+
+
+def _estimator_has(name: str) -> Callable[[Any], bool]:
+    def check(self: Any) -> bool:
+        getattr(self._inner, name)
+        return True
+
+    return check
+
+
+def _can_score(self: Any) -> bool:
+    return self.scoring is not None or hasattr(self._inner, "score")
+
+
+def _can_fit_transform(self: Any) -> bool:
+    return hasattr(self._inner, "transform")
+
+
+def _can_fit_predict(self: Any) -> bool:
+    return hasattr(self._inner, "fit_predict") and hasattr(self._inner, "predict")
+
+
+def _post_fit(name: str, summary: str, shape: str) -> Any:
+    """Make the method that calls an estimator's method of the same name."""
+
+    def method(self: ParallelPostFit, X: Any, **params: Any) -> Any:
+        estimator = self._fitted_estimator()
+        if name != "inverse_transform":
+            X = as_documents(estimator, X)
+        if not is_lazy(X):
+            return getattr(estimator, name)(X, **params)
+        if "estimator_" not in vars(self):
+            # The caller may fit it again while the result is still lazy.
+            estimator = copy.deepcopy(estimator)
+        meta = getattr(self, METAS.get(name, ""), None)
+        return map_method(estimator, name, X, meta=meta, **params)
+
+    method.__name__ = name
+    method.__qualname__ = f"ParallelPostFit.{name}"
+    method.__doc__ = f"""{summary}
+
+        Parameters
+        ----------
+        X : array-like or collection of shape (n_samples, n_features)
+        **params
+            Further arguments of the estimator's ``{name}``.
+
+        Returns
+        -------
+        array or lazy collection of shape {shape}
+        """
+    return available_if(_estimator_has(name))(method)
+
+
+def _check_in_memory(data: dict[str, Any]) -> None:
+    for name, value in data.items():
+        if is_lazy(value):
+            raise TypeError(
+                f"{name} is a dask collection ({type(value).__name__}); expected "
+                f"data in memory. Pass a sample of it (`{name}.compute()`), or use "
+                "`Incremental` with an estimator that has `partial_fit`."
+            )
+
+
+def check_target(estimator: Any, y: Any) -> None:
+    """Check that y is there if the estimator needs it.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if y is None and get_tags(estimator).target_tags.required:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is "
+            "None."
+        )
+
+
+class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """Apply a fitted estimator to dask collections, lazily and in parallel.
+
+    Every method that the estimator has after its fit works on dask arrays and
+    dataframes of any size, one task for each block, and returns a lazy collection. On
+    data in memory it returns what the estimator returns.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any scikit-learn estimator. One that is fitted already works at once.
+    scoring : str or callable, default=None
+        What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
+        accuracy for classifiers and R² for regressors.
+    predict_meta : array, pandas.Series or pandas.DataFrame, default=None
+        An example of what `predict` returns, of any length. By default one made-up row
+        is predicted to learn it; a type that cannot hold what that gives is widened. A
+        pandas object makes the result for a dataframe a dask series or dataframe that
+        keeps its index. No value is changed to fit a type, but for floats that are
+        rounded to a float type asked for: what does not fit is an error.
+    predict_proba_meta : array or pandas.DataFrame, default=None
+        The same for `predict_proba`.
+    transform_meta : array or pandas.DataFrame, default=None
+        The same for `transform`.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The clone that `fit` fitted. Its learned attributes, such as ``coef_`` or
+        ``classes_``, are attributes of the wrapper too.
+
+    See Also
+    --------
+    Incremental : The same for an estimator that is fitted on dask collections as well.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.svm import SVC
+    >>> from incremental import ParallelPostFit
+    >>> X, y = make_classification(n_samples=100, random_state=0)
+    >>> classifier = ParallelPostFit(SVC()).fit(X, y)
+    >>> big = da.from_array(X, chunks=(25, 20))
+    >>> classifier.predict(big)
+    dask.array<predict, shape=(100,), dtype=int64, chunksize=(25,), ...>
+    >>> classifier.score(big, y) == classifier.score(X, y)
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        scoring: Any = None,
+        predict_meta: Any = None,
+        predict_proba_meta: Any = None,
+        transform_meta: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.scoring = scoring
+        self.predict_meta = predict_meta
+        self.predict_proba_meta = predict_proba_meta
+        self.transform_meta = transform_meta
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> ParallelPostFit:
+        """Fit a clone of the estimator on data in memory.
+
+        An estimator that needs no fit, or is frozen, takes dask collections too, and
+        does not read them: so it can be a step among others that are fitted on them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+        **params
+            Further arguments of the estimator's ``fit``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If X or y is a dask collection.
+        """
+        if is_lazy(X) and only_transforms(self.estimator):
+            self.estimator_ = clone(self.estimator)
+            return self
+        _check_in_memory({"X": X, "y": y, **params})
+        check_target(self.estimator, y)
+        data = (X,) if y is None else (X, y)
+        self.estimator_ = clone(self.estimator).fit(*data, **params)
+        return self
+
+    @available_if(_can_fit_transform)
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit, then transform X, as the estimator itself does it.
+
+        Parameters
+        ----------
+        X : array-like or collection of shape (n_samples, n_features)
+        y : array-like or collection of shape (n_samples,), optional
+        **params
+            Further arguments of `fit`.
+
+        Returns
+        -------
+        array or lazy collection of shape (n_samples, n_features_out)
+        """
+        return self._fit_and("transform", X, y, params)
+
+    @available_if(_can_fit_predict)
+    def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit, then predict the cluster or label of each row of X.
+
+        Parameters
+        ----------
+        X : array-like or collection of shape (n_samples, n_features)
+        y : array-like or collection of shape (n_samples,), optional
+        **params
+            Further arguments of `fit`.
+
+        Returns
+        -------
+        array or lazy collection of shape (n_samples,)
+        """
+        return self._fit_and("predict", X, y, params)
+
+    predict = _post_fit(
+        "predict",
+        "Predict the target of each row.",
+        "(n_samples,) or (n_samples, n_outputs)",
+    )
+    predict_proba = _post_fit(
+        "predict_proba",
+        "Predict the probability of each class.",
+        "(n_samples, n_classes), or a list of them",
+    )
+    predict_log_proba = _post_fit(
+        "predict_log_proba",
+        "Predict the logarithm of the probability of each class.",
+        "(n_samples, n_classes), or a list of them",
+    )
+    predict_joint_log_proba = _post_fit(
+        "predict_joint_log_proba",
+        "Predict the joint log-probability of each row and class.",
+        "(n_samples, n_classes)",
+    )
+    decision_function = _post_fit(
+        "decision_function",
+        "Compute the decision function of each row.",
+        "(n_samples,) or (n_samples, n_classes)",
+    )
+    score_samples = _post_fit(
+        "score_samples",
+        "Score each row, for example by its log-likelihood.",
+        "(n_samples,)",
+    )
+    transform = _post_fit(
+        "transform", "Transform each row.", "(n_samples, n_features_out)"
+    )
+    inverse_transform = _post_fit(
+        "inverse_transform",
+        "Undo `transform` for each row.",
+        "(n_samples, n_features)",
+    )
+    kneighbors = _post_fit(
+        "kneighbors",
+        "Find the nearest of the fitted rows for each row.",
+        "(n_samples, n_neighbors), or a list of two",
+    )
+    apply = _post_fit(
+        "apply",
+        "Find the leaf of each row in each tree.",
+        "(n_samples,) or (n_samples, n_trees)",
+    )
+
+    @available_if(_estimator_has("get_feature_names_out"))
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """Return the names of the columns that `transform` yields.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of the columns of X.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        return self._fitted_estimator().get_feature_names_out(input_features)
+
+    @available_if(_estimator_has("set_output"))
+    def set_output(self, *, transform: Any = None) -> ParallelPostFit:
+        """Choose what `transform` yields, as scikit-learn's ``set_output`` does.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, optional
+
+        Returns
+        -------
+        self
+        """
+        self.estimator.set_output(transform=transform)
+        if "estimator_" in vars(self):
+            self.estimator_ = copy.deepcopy(self.estimator_)
+            self.estimator_.set_output(transform=transform)
+        return self
+
+    @available_if(_can_score)
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Score the predictions for X.
+
+        Accuracy and R² are computed block by block and nothing is gathered. With
+        `scoring`, predictions are made in parallel; they and y are gathered from the
+        same blocks, X is not. A callable that says nothing of the methods it calls, as
+        `sklearn.metrics.make_scorer` does, has all predictions gathered that it may
+        ask for.
+
+        Parameters
+        ----------
+        X : array-like or collection of shape (n_samples, n_features)
+        y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like or collection of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError
+            If the estimator has a ``score`` of its own, which does not work block by
+            block, and `scoring` is None.
+        ValueError
+            If the rows cannot be paired, or there are none.
+        """
+        estimator = self._fitted_estimator()
+        X = as_documents(estimator, X)
+        weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if self.scoring is None:
+            if is_lazy(X) or is_lazy(y):
+                return score_by_block(estimator, X, y, **weight)
+            return float(estimator.score(X, y, **weight))
+        scorer = as_scorer(self.scoring)
+        if not (is_lazy(X) or is_lazy(y)):
+            return float(scorer(estimator, X, y, **weight))
+        rows = {"X": X} if y is None else {"X": X, "y": y}
+        score: float = score_gathered(scorer, self, {**rows, **weight}, X)
+        return score
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata goes to which method of the estimator.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        mapping = MethodMapping()
+        for caller, callee in self._routes.items():
+            mapping.add(caller=caller, callee=callee)
+        return MetadataRouter(owner=self).add(
+            estimator=self.estimator, method_mapping=mapping
+        )
+
+    _routes = {"fit": "fit", "score": "score"}  # noqa: RUF012
+
+    def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
+        if is_lazy(X) or not hasattr(self.estimator, f"fit_{method}"):
+            return getattr(self.fit(X, y, **params), method)(X)
+        _check_in_memory({"X": X, "y": y, **params})
+        estimator = clone(self.estimator)
+        output = getattr(estimator, f"fit_{method}")(X, y, **params)
+        self.estimator_ = estimator
+        return output
+
+    @property
+    def _inner(self) -> Any:
+        """The fitted estimator, or the one to clone before the fit."""
+        return vars(self).get("estimator_", self.estimator)
+
+    def _fitted_estimator(self) -> Any:
+        if "estimator_" not in vars(self):
+            check_is_fitted(self.estimator)
+        return self._inner
+
+    def __sklearn_is_fitted__(self) -> bool:
+        from sklearn.exceptions import NotFittedError
+
+        try:
+            self._fitted_estimator()
+        except NotFittedError:
+            return False
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.estimator_type = inner.estimator_type
+        tags.target_tags = copy.deepcopy(inner.target_tags)
+        tags.classifier_tags = copy.deepcopy(inner.classifier_tags)
+        tags.regressor_tags = copy.deepcopy(inner.regressor_tags)
+        tags.transformer_tags = copy.deepcopy(inner.transformer_tags)
+        tags.input_tags = copy.deepcopy(inner.input_tags)
+        tags.requires_fit = inner.requires_fit
+        tags.non_deterministic = inner.non_deterministic
+        return tags
+
+    def __getattr__(self, name: str) -> Any:
+        learned = name.endswith("_") and not name.startswith("_")
+        if not learned or "estimator" not in vars(self) or name == "estimator_":
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
+        return getattr(self._inner, name)

@@ -1,0 +1,1 @@
+"""What a fitted estimator yields for blocks, and how good that is."""

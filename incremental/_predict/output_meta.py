@@ -1,0 +1,267 @@
+"""What a method returns, learned from one made-up row instead of a read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from incremental._blocks.collections import is_bag, is_frame
+from incremental._blocks.rows import take_rows
+from incremental._errors import noted
+from incremental._predict.outputs import METAS, n_columns
+
+
+def declared_output(
+    estimator: Any, method: str, X: Any, params: Any, meta: Any = None
+) -> Any:
+    """Return what a method returns, without rows, as all blocks can be declared.
+
+    Parameters
+    ----------
+    estimator, method, X, params
+        As for `example_output`.
+    meta : array, pandas.Series or pandas.DataFrame, or a list of them, optional
+        The user's example. Its kind, names and type are taken, but for a type that
+        cannot hold what the method returns on a made-up row.
+
+    Returns
+    -------
+    array, pandas.Series or pandas.DataFrame, or a list of them
+        Text has the width of the longest class, or is of objects.
+    """
+    text = _text_dtype(estimator, method)
+    if meta is None:
+        example = example_output(estimator, method, X, params)
+        return _each(lambda one: _retyped(one, None, text), example)
+    _each(_check_is_example, meta)
+    try:
+        example = example_output(estimator, method, X, params)
+    except Exception:
+        # That is what the user's example is for.
+        return _each(lambda one: _retyped(one, None, text), meta)
+    wanted, received = (len(a) if _is_several(a) else None for a in (meta, example))
+    if wanted != received:
+        raise ValueError(
+            f"`{METAS[method]}` is for {_outputs(wanted)}, but {method} returns "
+            f"{_outputs(received)}. Pass a list with an example for each of several."
+        )
+    if received is None:
+        return _combined(meta, example, method, text)
+    pairs = zip(meta, example, strict=True)
+    return [_combined(one, other, method, text) for one, other in pairs]
+
+
+def _is_several(outputs: Any) -> bool:
+    return isinstance(outputs, list | tuple)
+
+
+def _outputs(count: int | None) -> str:
+    return "one output" if count is None else f"a list of {count}"
+
+
+def _each(function: Callable[[Any], Any], outputs: Any) -> Any:
+    several = _is_several(outputs)
+    return list(map(function, outputs)) if several else function(outputs)
+
+
+def _check_is_example(example: Any) -> None:
+    if not hasattr(example, "dtype") and not hasattr(example, "dtypes"):
+        raise TypeError(
+            f"An example of the output must be an array, a pandas.Series or a "
+            f"pandas.DataFrame, got {example!r}."
+        )
+
+
+def _combined(meta: Any, example: Any, method: str, text: Any) -> Any:
+    """Return no rows of the kind and names of one example, as wide as both."""
+    _check_is_example(example)
+    if not hasattr(meta, "iloc"):
+        # Its shape is the true one.
+        values = np.asarray(example) if hasattr(example, "iloc") else example
+        return _retyped(values, [_wider(meta.dtype, values.dtype)], text)
+    named = hasattr(meta, "columns") and hasattr(example, "columns")
+    if n_columns(meta) != n_columns(example) or (
+        named and not meta.columns.equals(example.columns)
+    ):
+        raise ValueError(
+            f"`{METAS[method]}` has the columns {_names(meta)}, but {method} returns "
+            f"{_names(example)}. Pass an example of the same columns."
+        )
+    pairs = zip(_dtypes(meta), _dtypes(example), strict=True)
+    return _retyped(meta, [_wider(*pair) for pair in pairs], text)
+
+
+def _names(example: Any) -> Any:
+    return list(example.columns) if hasattr(example, "columns") else n_columns(example)
+
+
+def _dtypes(example: Any) -> list[Any]:
+    if hasattr(example, "columns"):
+        return list(example.dtypes)
+    return [example.dtype] * n_columns(example)
+
+
+def _wider(wanted: Any, received: Any) -> Any:
+    """Return the type that is wanted, if it can hold values of the one received."""
+    if not (isinstance(wanted, np.dtype) and isinstance(received, np.dtype)):
+        return wanted
+    if (wanted.kind in "US") != (received.kind in "US"):
+        return wanted if wanted.kind == "O" else received
+    numbers = wanted.kind == received.kind or {wanted.kind, received.kind} == {"i", "u"}
+    return wanted if numbers or np.can_cast(received, wanted, "safe") else received
+
+
+def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
+    """Return no rows of an example with other types, those of text as wide as all."""
+    _check_is_example(example)
+    empty = take_rows(example, slice(0, 0))
+    dtypes = [text(dtype) for dtype in (_dtypes(empty) if dtypes is None else dtypes)]
+    if not hasattr(empty, "columns"):
+        return empty.astype(dtypes[0]) if dtypes else empty
+    if dtypes == list(empty.dtypes):
+        return empty
+    columns = {n: empty.iloc[:, n].astype(dtype) for n, dtype in enumerate(dtypes)}
+    return _replaced(empty, columns)
+
+
+def _text_dtype(estimator: Any, method: str) -> Callable[[Any], Any]:
+    """Return what makes a type of text one that no text is too long for."""
+    classes = getattr(estimator, "classes_", None) if method == "predict" else None
+    several = classes if isinstance(classes, list) else [classes]
+    known = [getattr(one, "dtype", None) for one in several]
+
+    def widen(dtype: Any) -> Any:
+        if getattr(dtype, "kind", "O") not in "US" or not isinstance(dtype, np.dtype):
+            return dtype
+        if any(getattr(one, "kind", "O") != dtype.kind for one in known):
+            return np.dtype(object)
+        return np.result_type(*known)
+
+    return widen
+
+
+def example_output(estimator: Any, method: str, X: Any, params: Any) -> Any:
+    """Call a method on a row that is made up in the likeness of X.
+
+    Several rows are tried, as what is valid depends on the estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    method : str
+    X : dask array, dataframe, series or bag
+    params : dict
+        Further arguments of the method.
+
+    Raises
+    ------
+    TypeError
+        If the method returns a list with an entry for each row.
+    """
+    note = f"raised by {type(estimator).__name__}.{method} on one made-up row"
+    if method in METAS:
+        note += f"; if it works on real rows, pass an example as `{METAS[method]}`"
+    first_error = None
+    for row in _rows(estimator, X):
+        try:
+            with warnings.catch_warnings(), noted(note):
+                warnings.simplefilter("ignore")
+                output = getattr(estimator, method)(row, **params)
+        except Exception as error:
+            first_error = first_error or error
+            continue
+        if isinstance(output, list) and not method.startswith("predict"):
+            raise TypeError(
+                f"{type(estimator).__name__}.{method} returns a list of rows, which "
+                "has no lazy form. Compute parts of X and call it on `estimator_`."
+            )
+        several = _is_several(output) and any(hasattr(a, "shape") for a in output)
+        return (
+            np.asarray(output) if isinstance(output, list) and not several else output
+        )
+    raise first_error or ValueError("There is no row to try.")
+
+
+def _rows(estimator: Any, X: Any) -> Iterator[Any]:
+    """Yield rows that an estimator may take, the likeliest first."""
+    if is_bag(X):
+        yield ["a"]
+        return
+    if is_frame(X):
+        for number in (1, 0):
+            yield _with_learned(estimator, _frame_row(X._meta, number))
+        return
+    if np.isnan(X.shape[1:]).any():
+        raise ValueError(
+            f"The number of columns of X is unknown (shape {X.shape}); expected a "
+            "known one. Call `compute_chunk_sizes()` on X."
+        )
+    shape = (1, *map(int, X.shape[1:]))
+    values: list[Any] = ["a", 1, 0] if X.dtype.kind in "OUST" else [1, 0]
+    for value in values:
+        row = _with_learned(estimator, np.full(shape, value, dtype=X.dtype))
+        yield row if isinstance(X._meta, np.ndarray) else type(X._meta)(row)
+
+
+def _frame_row(meta: Any, number: int) -> Any:
+    """Make a row of a frame or series in which no value is missing."""
+    from dask.dataframe.utils import meta_nonempty
+
+    row = meta_nonempty(meta).iloc[:1]
+    if row.ndim == 1:
+        return _filled(row, number)
+    return _replaced(
+        row, {n: _filled(row.iloc[:, n], number) for n in range(row.shape[1])}
+    )
+
+
+def _filled(column: Any, number: int) -> Any:
+    """Put a number or text in a column of one row, or leave what dask has there."""
+    kind = getattr(column.dtype, "kind", "O")
+    is_text = kind in "OU" and not hasattr(column.dtype, "categories")
+    if kind in "biuf" or is_text:
+        value = "a" if is_text else number
+        return column.__class__([value], index=column.index, dtype=column.dtype)
+    return column
+
+
+def _replaced(row: Any, columns: dict[int, Any]) -> Any:
+    import pandas as pd
+
+    parts = [columns.get(n, row.iloc[:, n]) for n in range(row.shape[1])]
+    return pd.concat(parts, axis=1).set_axis(row.columns, axis=1)
+
+
+def _with_learned(estimator: Any, row: Any) -> Any:
+    """Put in categories that encoders have learned, as others are unknown to them."""
+    for chosen, values in _categories(estimator):
+        if hasattr(row, "iloc"):
+            places = _places(row, chosen)
+            learned = (row.iloc[:, 0].__class__([v], index=row.index) for v in values)
+            row = _replaced(row, dict(zip(places, learned, strict=True)))
+        else:
+            row = row.copy()
+            row[:, chosen] = values
+    return row
+
+
+def _places(row: Any, chosen: Any) -> list[int]:
+    """Return the positions of the columns that a column transformer has chosen."""
+    if isinstance(chosen, slice):
+        return list(range(row.shape[1]))[chosen]
+    return [n if isinstance(n, int) else row.columns.get_loc(n) for n in chosen]
+
+
+def _categories(estimator: Any) -> Iterator[tuple[Any, list[Any]]]:
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[0][1]
+    if hasattr(estimator, "transformers_"):
+        for _, part, chosen in estimator.transformers_:
+            for _, values in _categories(part):
+                yield chosen, values
+    elif hasattr(estimator, "categories_"):
+        yield slice(None), [known[0] for known in estimator.categories_]

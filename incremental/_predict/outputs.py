@@ -1,0 +1,179 @@
+"""What a method returned for a block, held against what the collection declares."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from incremental._blocks.rows import n_rows
+
+METAS = {
+    "predict": "predict_meta",
+    "predict_proba": "predict_proba_meta",
+    "transform": "transform_meta",
+}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What each block of a lazy output is declared to be.
+
+    Parameters
+    ----------
+    empty : array, pandas.Series or pandas.DataFrame of no rows
+    rounds : bool
+        Whether the user asked for its type, so that floats may be rounded to it.
+    """
+
+    empty: Any
+    rounds: bool = False
+
+    def hold(self, output: Any, block: Any, who: str, method: str) -> Any:
+        """Return the output for a block as it is declared, with no value changed.
+
+        Parameters
+        ----------
+        output : array, frame or list
+        block : array, frame or list
+        who, method : str
+            Names of the estimator and of its method, for errors.
+
+        Raises
+        ------
+        ValueError
+            If it has other rows or columns, or values that the type cannot hold.
+        """
+        if not hasattr(output, "shape"):
+            output = np.asarray(output)
+        if n_rows(output) != n_rows(block):
+            raise ValueError(
+                f"{who}.{method} returned {n_rows(output)} rows for a block of "
+                f"{n_rows(block)}; expected one for each row. Do what adds or drops "
+                "rows before, on the collection."
+            )
+        try:
+            if hasattr(self.empty, "iloc"):
+                return self._as_pandas(output, getattr(block, "index", None))
+            output = output.to_numpy() if hasattr(output, "iloc") else output
+            _check_columns(output, self.empty)
+            return self._cast(output, self.empty.dtype)
+        except _Misfit as misfit:
+            fix = (
+                f"Pass an example of what all blocks yield as `{METAS[method]}`."
+                if method in METAS
+                else "Give X one type in all blocks, such as `X.astype('float64')`."
+            )
+            raise ValueError(f"{who}.{method} returned {misfit}. {fix}") from None
+
+    def _as_pandas(self, output: Any, index: Any) -> Any:
+        import pandas as pd
+
+        empty = self.empty
+        _check_columns(output, empty)
+        if hasattr(output, "iloc"):
+            index = output.index
+        elif hasattr(output, "toarray"):
+            output = output.toarray()
+        if empty.ndim == 1:
+            values = self._cast(_column(output, 0), empty.dtype)
+            values = getattr(values, "array", values)
+            return pd.Series(values, index=index, name=empty.name, dtype=empty.dtype)
+        dtypes = list(empty.dtypes)
+        if hasattr(output, "columns") and list(output.dtypes) == dtypes:
+            return output
+        if not hasattr(output, "iloc") and set(dtypes) == {output.dtype}:
+            return pd.DataFrame(output, index=index, columns=empty.columns)
+        columns = (self._cast(_column(output, n), t) for n, t in enumerate(dtypes))
+        arrays = {n: getattr(v, "array", v) for n, v in enumerate(columns)}
+        return pd.DataFrame(arrays, index=index).set_axis(empty.columns, axis=1)
+
+    def _cast(self, values: Any, dtype: Any) -> Any:
+        """Cast, or raise where a value would be another one then."""
+        if values.dtype == dtype:
+            return values
+        cast = _cast_numpy if isinstance(dtype, np.dtype) else _cast_pandas
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                same, result = cast(values, dtype, self.rounds)
+        except (TypeError, ValueError):
+            same, result = False, None
+        if not same:
+            raise _Misfit(
+                f"{values.dtype} values that the declared type {dtype} cannot hold"
+            )
+        return result
+
+
+class _Misfit(Exception):  # noqa: N818
+    """Says what is wrong with an output."""
+
+
+def _check_columns(output: Any, empty: Any) -> None:
+    named = hasattr(output, "columns") and hasattr(empty, "columns")
+    if named and not output.columns.equals(empty.columns):
+        raise _Misfit(
+            f"the columns {list(output.columns)}; declared are {list(empty.columns)}"
+        )
+    if n_columns(output) != n_columns(empty) or (
+        output.ndim != empty.ndim and not hasattr(empty, "iloc")
+    ):
+        raise _Misfit(
+            f"an output of shape {output.shape}; declared are {n_columns(empty)} "
+            f"columns in {empty.ndim} dimensions"
+        )
+
+
+def n_columns(values: Any) -> int:
+    """Count the columns of an array or a frame; 1 if it has one dimension."""
+    return int(np.prod(values.shape[1:]))
+
+
+def _column(output: Any, n: int) -> Any:
+    if output.ndim == 1:
+        return output
+    return output.iloc[:, n] if hasattr(output, "iloc") else output[:, n]
+
+
+def _cast_numpy(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
+    if hasattr(values, "iloc"):
+        values = values.to_numpy()
+    own = values.dtype
+    cast = values.astype(dtype)
+    before, after = (a.data if hasattr(a, "tocsr") else a for a in (values, cast))
+    if dtype.kind in "US" and own.kind not in "OUS":
+        return False, cast
+    if own.kind in "iu" and dtype.kind in "fc":
+        limit = 2 ** (np.finfo(dtype).nmant + 1)
+        return bool(np.all((before >= -limit) & (before <= limit))), cast
+    if np.can_cast(own, dtype, "safe"):
+        return True, cast
+    if rounds and own.kind == dtype.kind == "f":
+        return np.array_equal(np.isinf(before), np.isinf(after)), cast
+    if own.kind == "f" and dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        # Both bounds are powers of two, and so exact.
+        inside = (before >= float(info.min)) & (before < float(info.max + 1))
+        return bool(np.all(inside & (before == np.trunc(before)))), cast
+    missing = (before != before) & (after != after)
+    return bool(np.all((before == after) | missing)), cast
+
+
+def _cast_pandas(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
+    import pandas as pd
+
+    column = pd.Series(values)
+    if hasattr(dtype, "categories") and hasattr(column.dtype, "categories"):
+        # Of a collection they may be unknown, and each block has its own.
+        return True, column.array
+    cast = column.astype(dtype)
+    missing = column.isna()
+    if not missing.equals(cast.isna()):
+        return False, cast
+    rounded = rounds and column.dtype.kind == dtype.kind == "f"
+    if rounded or hasattr(dtype, "categories"):
+        return True, cast.array
+    return bool((cast == column)[~missing].all()), cast.array

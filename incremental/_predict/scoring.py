@@ -1,0 +1,502 @@
+"""Scores of predictions made in parallel, without gathering the data.
+
+This is the only module that touches the private state of scikit-learn's scorers: which
+methods they call (``_response_method``), to make no other predictions. Tested with
+scikit-learn 1.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
+from typing import Any, NamedTuple
+
+import dask
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.frozen import FrozenEstimator
+
+from incremental._blocks.collections import is_lazy
+from incremental._blocks.rows import check_rows, n_rows
+from incremental._estimators.composition import last_step
+from incremental._estimators.copying import writes_to_input
+from incremental._estimators.documents import as_list
+from incremental._graph.blocks import Blocks, read_blocks
+from incremental._graph.fold import map_blocks
+from incremental._graph.schedulers import scheduler
+
+
+def as_scorer(scoring: Any) -> Callable[..., float]:
+    """Return the scorer that has a name, or the callable that is one.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(scoring, str):
+        from sklearn.metrics import get_scorer
+
+        return get_scorer(scoring)  # type: ignore[no-any-return]
+    if not callable(scoring):
+        raise TypeError(
+            f"scoring must be the name of a scorer, a callable or None, got "
+            f"{scoring!r}."
+        )
+    return scoring  # type: ignore[no-any-return]
+
+
+def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+    """Score a fitted estimator as its own ``score`` does, block by block.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a classifier is scored by its accuracy, a regressor by R².
+    X : dask array or dataframe of shape (n_samples, n_features)
+    y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : array or frame of shape (n_samples,), optional
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        If the estimator has a ``score`` of its own.
+    ValueError
+        If y is missing or there are no rows.
+    """
+    if y is None:
+        raise ValueError("score requires y to be passed, but y is None.")
+    rows = {"X": X, "y": y, "sample_weight": sample_weight}
+    blocks = read_blocks(
+        {name: value for name, value in rows.items() if value is not None}
+    )
+    return score_blocks(estimator, blocks)
+
+
+def score_blocks(
+    estimator: Any, blocks: Blocks, order: Sequence[int] | None = None
+) -> float:
+    """Score a fitted estimator as its own ``score`` does, on blocks.
+
+    Parameters
+    ----------
+    estimator : estimator
+    blocks : Blocks
+        Of X, y and perhaps ``sample_weight``.
+    order : sequence of int, optional
+        Positions of the blocks; all of them by default.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        If the estimator has a ``score`` of its own.
+    ValueError
+        If there are no rows.
+    """
+    partial_score, finish = score_of(estimator)
+    parts = map_blocks(
+        blocks,
+        partial(_score_block, blocks.names, estimator, partial_score),
+        get=scheduler(),
+        name="score",
+        order=order,
+    )
+    parts = [part for part in parts if part is not None]
+    if not parts:
+        raise ValueError("X has no rows in any block; expected at least one.")
+    return float(finish(parts))
+
+
+def score_gathered(
+    scorer: Callable[..., Any],
+    wrapper: Any,
+    rows: Mapping[str, Any],
+    X: Any,
+) -> Any:
+    """Call a scorer on predictions made in parallel; they and y are gathered.
+
+    Parameters
+    ----------
+    scorer : callable
+        ``scorer(estimator, X, y, **params)``.
+    wrapper : estimator
+        Fitted; its methods are lazy.
+    rows : dict
+        X, and perhaps y and parameters of the scorer that have an entry for each row.
+    X : dask array, dataframe, series or bag
+        What the scorer gets as X: it is never computed, unless the scorer does it.
+    """
+    estimator = wrapper._fitted_estimator()
+    on_blocks = OnBlocks(estimator, read_blocks(rows), X=X, wrapper=wrapper)
+    gathered = dict(on_blocks.gather(_responses(scorer, estimator)))
+    return scorer(on_blocks, X, gathered.pop("y", None), **gathered)
+
+
+def score_held_out(
+    scorer: Callable[..., float], estimator: Any, blocks: Blocks, order: Sequence[int]
+) -> float:
+    """Call a scorer on predictions for some blocks; they and y are gathered.
+
+    Parameters
+    ----------
+    scorer : callable
+        ``scorer(estimator, X, y)``. X is None: it is not gathered.
+    estimator : estimator
+        Fitted.
+    blocks : Blocks
+        Of X and perhaps y.
+    order : sequence of int
+        Positions of the blocks.
+    """
+    on_blocks = OnBlocks(estimator, blocks, order)
+    gathered = on_blocks.gather(_responses(scorer, estimator))
+    return float(scorer(on_blocks, None, gathered.get("y")))
+
+
+# What scorers ask for, to gather it in the one read that y takes.
+_RESPONSES = ("predict", "predict_proba", "decision_function")
+
+
+def _responses(scorer: Any, estimator: Any) -> list[str]:
+    """Return what a scorer will ask for, or may: the methods that the estimator has."""
+    asked = getattr(scorer, "_response_method", None) or _RESPONSES
+    names = [asked] if isinstance(asked, str) else asked
+    found = [name for name in names if hasattr(estimator, name)]
+    # One of scikit-learn's takes the first that is there.
+    return found if names is _RESPONSES else found[:1]
+
+
+class OnBlocks:
+    """An estimator whose methods return their output for the rows of blocks, computed.
+
+    They do so for the X of the blocks; for another one they compute what those of the
+    wrapper return.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    blocks : Blocks
+        Of X, and perhaps y and other rows.
+    order : sequence of int, optional
+        Positions of the blocks; all of them by default.
+    X : object
+        What stands for the X of the blocks.
+    wrapper : estimator, optional
+        The estimator itself by default.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        blocks: Blocks,
+        order: Sequence[int] | None = None,
+        X: Any = None,
+        wrapper: Any = None,
+    ) -> None:
+        self._estimator = estimator
+        self._blocks = blocks
+        self._order = order
+        self._X = X
+        self._wrapper = estimator if wrapper is None else wrapper
+        self._rows: dict[str, Any] | None = None
+        self._outputs: dict[str, Any] = {}
+
+    def gather(self, methods: Sequence[str] = _RESPONSES) -> dict[str, Any]:
+        """Gather y and all else that is beside X, and what methods return, in one read.
+
+        Parameters
+        ----------
+        methods : sequence of str
+            Those that the estimator does not have are left out.
+
+        Returns
+        -------
+        dict
+            Without X and what the methods return.
+        """
+        calls: dict[str, Any] = {
+            name: {} for name in methods if hasattr(self._estimator, name)
+        }
+        self._outputs.update(self._read(calls))
+        return self._rows or {}
+
+    def score(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> float:
+        """Score the estimator as its own ``score`` does."""
+        rows = (X, y, sample_weight)
+        if X is self._X and not any(map(is_lazy, rows[1:])):
+            score, finish = score_of(self._estimator)
+            return float(finish([score(y, self.predict(X), sample_weight)]))
+        if any(map(is_lazy, rows)):
+            return score_by_block(self._estimator, *rows)
+        return float(self._estimator.score(*rows))
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._estimator, name)
+        if name.startswith("_") or not callable(value):
+            return value
+
+        @wraps(value)
+        def gathered(*args: Any, **params: Any) -> Any:
+            X = params.get("X", args[0] if args else self)
+            if X is not self._X:
+                method = getattr(self._wrapper, name)
+                return dask.compute(method(*args, **params))[0]
+            if len(args) > 1:
+                raise TypeError(f"Pass all arguments of `{name}` but X by keyword.")
+            params.pop("X", None)
+            if params:
+                return self._read({name: params})[name]
+            if name not in self._outputs:
+                self._outputs.update(self._read({name: {}}))
+            return self._outputs[name]
+
+        return gathered
+
+    def _read(self, calls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Read the blocks, and return what methods return for them.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, or y is not what it was before.
+        """
+        parts = map_blocks(
+            self._blocks,
+            partial(_respond, self._blocks.names, self._estimator, calls),
+            get=scheduler(),
+            name="score",
+            order=self._order,
+        )
+        parts = [part for part in parts if part is not None]
+        if not parts:
+            raise ValueError("X has no rows in any block; expected at least one.")
+        rows, outputs = (
+            {
+                name: stack([part[which][name] for part in parts])
+                for name in parts[0][which]
+            }
+            for which, stack in enumerate((_stack, _stack_outputs))
+        )
+        if self._rows is None:
+            self._rows = rows
+        elif "y" in rows and not _same(rows["y"], self._rows["y"]):
+            raise ValueError(
+                f"y has other values when it is read again for {list(calls)}, so that "
+                "they cannot be paired with the y that was read before. Seed what is "
+                "random in the collections or persist them, or pass a scorer that "
+                "says what it needs: `make_scorer(..., response_method=...)`."
+            )
+        return outputs
+
+
+def _respond(
+    names: tuple[str, ...],
+    estimator: Any,
+    calls: Mapping[str, Mapping[str, Any]],
+    *pieces: Any,
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    if check_rows(names, pieces) == 0:
+        return None
+    block = dict(zip(names, pieces, strict=True))
+    X = block.pop("X")
+    outputs = {name: _ask(estimator, name, X, call) for name, call in calls.items()}
+    return block, outputs
+
+
+def _ask(
+    estimator: Any, method: str, X: Any, params: Mapping[str, Any] | None = None
+) -> Any:
+    """Call a method on the X of a block, which may be the caller's own array."""
+    own = X.copy() if writes_to_input(estimator) else X
+    output = getattr(estimator, method)(as_list(estimator, own), **(params or {}))
+    is_list = isinstance(output, list | tuple) and len(output) > 0
+    several = is_list and np.ndim(output[0]) > 0
+    for one in output if several else [output]:
+        if n_rows(one) != n_rows(X):
+            raise ValueError(
+                f"{type(estimator).__name__}.{method} returned {n_rows(one)} rows for "
+                f"{n_rows(X)} rows of X; expected one for each."
+            )
+    return list(output) if several else output
+
+
+def _stack_outputs(parts: list[Any]) -> Any:
+    if isinstance(parts[0], list):
+        return [_stack(list(outputs)) for outputs in zip(*parts, strict=True)]
+    return _stack(parts)
+
+
+def _stack(parts: list[Any]) -> Any:
+    """Put the rows of blocks below each other."""
+    first = parts[0]
+    if hasattr(first, "iloc"):
+        import pandas as pd
+
+        return pd.concat(parts)
+    if hasattr(first, "tocsr"):
+        import scipy.sparse as sp
+
+        return sp.vstack(parts, format="csr")
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _same(one: Any, other: Any) -> bool:
+    if hasattr(one, "tocsr"):
+        return bool(one.shape == other.shape and (one != other).nnz == 0)
+    one, other = np.asarray(one), np.asarray(other)
+    return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+
+
+def score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
+    """Return what to compute of each block for a score, and what makes it of that.
+
+    Raises
+    ------
+    TypeError
+        If the estimator has a ``score`` of its own.
+    """
+    estimator = last_step(estimator)
+    while isinstance(estimator, FrozenEstimator):
+        estimator = last_step(estimator.estimator)
+    score = getattr(type(estimator), "score", None)
+    if score is ClassifierMixin.score:
+        return _count_correct, _accuracy
+    if score is RegressorMixin.score:
+        return Moments.of, _r2
+    raise TypeError(
+        f"{type(estimator).__name__} has a `score` of its own, which is not computed "
+        "block by block. Pass `scoring`, a name or a callable as scikit-learn's "
+        "`get_scorer` takes, or call `estimator_.score` on data in memory."
+    )
+
+
+def _score_block(
+    names: tuple[str, ...], estimator: Any, score: Callable[..., Any], *pieces: Any
+) -> Any:
+    if check_rows(names, pieces) == 0:
+        return None
+    block = dict(zip(names, pieces, strict=True))
+    predicted = _ask(estimator, "predict", block["X"])
+    return score(block["y"], predicted, block.get("sample_weight"))
+
+
+def _count_correct(y: Any, predicted: Any, weight: Any) -> tuple[float, float]:
+    from sklearn.metrics import accuracy_score
+
+    # scikit-learn refuses weights that are all 0. Those of a block may be.
+    counts = weight is None or np.any(np.asarray(weight))
+    weights = {"sample_weight": weight} if counts else {}
+    correct = accuracy_score(y, predicted, normalize=False, **weights)
+    total = len(predicted) if weight is None else np.sum(np.asarray(weight))
+    return (correct if counts else 0.0), total
+
+
+def _accuracy(parts: list[tuple[float, float]]) -> float:
+    correct, total = np.sum(np.asarray(parts, dtype=float), axis=0)
+    _check_total_weight(total)
+    return float(correct / total)
+
+
+def _check_total_weight(total: float) -> None:
+    if total == 0:
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number, but those of "
+            "all blocks sum to 0."
+        )
+
+
+class Moments(NamedTuple):
+    """What R² needs of some rows; moments merge by Chan's formula.
+
+    References
+    ----------
+    Chan, Golub and LeVeque (1982). Updating formulae and a pairwise algorithm for
+    computing sample variances. COMPSTAT 1982.
+    """
+
+    rows: int
+    weight: float
+    mean: Any
+    total: Any
+    residual: Any
+
+    @classmethod
+    def of(cls, y: Any, predicted: Any, weight: Any) -> Moments:
+        """Compute the moments of the rows of a block.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite, or of other shapes.
+        """
+        y, predicted = (
+            np.asarray(_finite(name, a), dtype=float).reshape(n_rows(a), -1)
+            for name, a in (("y", y), ("y_pred", predicted))
+        )
+        if y.shape != predicted.shape:
+            raise ValueError(
+                f"y has {y.shape[1]} outputs but the prediction has "
+                f"{predicted.shape[1]}; expected the same number."
+            )
+        w = np.ones(len(y))
+        if weight is not None:
+            w = np.asarray(_finite("sample_weight", weight), dtype=float)
+        if w.shape != (len(y),):
+            raise ValueError(
+                f"Sample weights must be 1D, got shape {w.shape}; expected ({len(y)},)."
+            )
+        mean = np.average(y, axis=0, weights=w) if w.any() else np.zeros(y.shape[1])
+        total, residual = w @ (y - mean) ** 2, w @ (y - predicted) ** 2
+        return cls(len(y), w.sum(), mean, total, residual)
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of the rows of both."""
+        weight = self.weight + other.weight
+        delta = other.mean - self.mean
+        share = other.weight / weight if weight else 0.0
+        return Moments(
+            self.rows + other.rows,
+            weight,
+            self.mean + delta * share,
+            self.total + other.total + delta**2 * self.weight * share,
+            self.residual + other.residual,
+        )
+
+
+def _finite(name: str, values: Any) -> Any:
+    from sklearn.utils import check_array
+
+    return check_array(values, ensure_2d=False, input_name=name)
+
+
+def _r2(parts: list[Moments]) -> float:
+    import warnings
+
+    from sklearn.exceptions import UndefinedMetricWarning
+
+    first, *others = parts
+    for part in others:
+        first = first.merge(part)
+    _check_total_weight(first.weight)
+    if first.rows < 2:
+        warnings.warn(
+            "R^2 score is not well-defined with less than two samples.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+        return float("nan")
+    # A constant y has no variance to explain: scikit-learn scores 1 for predictions
+    # that are exact and 0 for others.
+    constant = np.where(first.residual == 0, 1.0, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = np.where(first.total == 0, constant, 1 - first.residual / first.total)
+    return float(np.mean(scores))

@@ -1,0 +1,84 @@
+"""Copies that go on as the original would."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.cluster import Birch
+from sklearn.pipeline import make_pipeline
+
+from incremental._estimators.copying import aligned, copy_estimator
+from tests.contracts import assert_same_state
+
+
+@pytest.fixture
+def blocks(rng):
+    return [rng.integers(0, 3, (40, 4)) + rng.random((40, 4)) for _ in range(3)]
+
+
+def fit(birch, blocks):
+    for block in blocks:
+        birch.partial_fit(block)
+    return birch
+
+
+@pytest.mark.parametrize(
+    "travel", [lambda e: e, lambda e: pickle.loads(pickle.dumps(e))]
+)
+def test_a_copy_of_birch_learns_on_as_the_original(blocks, travel):
+    original = fit(Birch(n_clusters=None), blocks)
+    copied = copy_estimator(travel(original))
+    assert_same_state(fit(copied, blocks), fit(original, blocks))
+
+
+def test_scikit_learn_still_needs_that(blocks):
+    """If this fails, Birch has been mended and its nodes need no care."""
+    original = fit(Birch(n_clusters=None), blocks)
+    copied = copy.deepcopy(original)
+    with pytest.raises(AssertionError):
+        assert_same_state(fit(copied, blocks), fit(original, blocks))
+
+
+def test_a_pipeline_with_birch_at_its_end_is_found(blocks):
+    pipe = make_pipeline("passthrough", Birch(n_clusters=None).partial_fit(blocks[0]))
+    node = copy_estimator(pipe)[-1].root_
+    assert node.centroids_.base is node.init_centroids_
+
+
+def shifted(values):
+    room = np.empty(values.nbytes + 1, dtype="u1")
+    view = room[1:].view(values.dtype).reshape(values.shape)
+    view[...] = values
+    return view
+
+
+def test_arrays_at_odd_addresses_are_copied():
+    odd = shifted(np.arange(4.0))
+    assert not odd.flags.aligned
+    assert aligned(odd).flags.aligned
+    np.testing.assert_array_equal(aligned(odd), odd)
+
+
+def test_sparse_matrices_at_odd_addresses_are_copied():
+    matrix = sp.csr_matrix(np.eye(3))
+    matrix.data = shifted(matrix.data)
+    assert aligned(matrix).data.flags.aligned
+
+
+def test_frames_at_odd_addresses_are_copied():
+    frame = pd.DataFrame(shifted(np.ones((3, 2))), copy=False)
+    assert not frame.to_numpy().flags.aligned
+    assert aligned(frame).to_numpy().flags.aligned
+    assert aligned(frame[0]).to_numpy().flags.aligned
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [np.ones(3), sp.csr_matrix(np.eye(2)), pd.DataFrame({"a": ["x"]}), ["text"]],
+    ids=["array", "sparse", "frame", "list"],
+)
+def test_other_data_is_not_copied(piece):
+    assert aligned(piece) is piece

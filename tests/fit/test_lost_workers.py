@@ -1,0 +1,259 @@
+"""Fits on a cluster whose workers are killed, and fits that are interrupted."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import dask
+import numpy as np
+import psutil
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import SGDClassifier
+
+from incremental import Incremental
+from tests.contracts import as_dask, assert_same_state, plain_loop
+
+N_BLOCKS = 30
+CHUNKS = (10,) * N_BLOCKS
+
+
+class Logging(SGDClassifier):
+    """Takes its time, and writes down which process learns from which block."""
+
+    def __init__(self, log=None, seconds=0.03, random_state=0):
+        super().__init__(random_state=random_state)
+        self.log = log
+        self.seconds = seconds
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        if self.log is not None:
+            with open(self.log, "a") as file:
+                file.write(f"{os.getpid()} {int(X[0, 0])}\n")
+            time.sleep(self.seconds)
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+class Hungry(Logging):
+    """Kills its worker, as a system does that is out of memory."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        if int(X[0, 0]) == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(10 * N_BLOCKS, 3))
+    X[:, 0] = np.arange(10 * N_BLOCKS) // 10
+    return X, (X[:, 1] > 0).astype(int)
+
+
+@pytest.fixture
+def fragile():
+    """Open a cluster of its own, whose workers the test may kill."""
+    from distributed import Client, LocalCluster
+
+    others = psutil.Process().children(recursive=True)
+    settings = {
+        "distributed.scheduler.allowed-failures": 20,
+        # A local cluster gives up a worker that is not there this long after it died,
+        # also where it has come back and died again.
+        "distributed.deploy.lost-worker-timeout": "10 minutes",
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+    # distributed leaves a worker that was being started again when the cluster closed.
+    for process in psutil.Process().children(recursive=True):
+        if process not in others:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def lines(log):
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def kill_its_workers(log, blocks, killed):
+    """Kill the process that learns, each time when some more blocks are fitted."""
+    for after in blocks:
+        wanted = len(lines(log)) + after
+        while len(lines(log)) < wanted:
+            time.sleep(0.005)
+        process = int(lines(log)[-1].split()[0])
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        killed.append(process)
+
+
+def fit_with_kills(model, data, log, blocks):
+    killed = []
+    arguments = (log, blocks, killed)
+    killer = threading.Thread(target=kill_its_workers, args=arguments, daemon=True)
+    killer.start()
+    model.fit(as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS))
+    killer.join()
+    return killed
+
+
+@pytest.mark.slow
+def test_a_fit_whose_workers_are_killed_ends_in_the_same_bits(fragile, data, tmp_path):
+    """Kill the worker that holds the estimator, half of the times with checkpoints."""
+    params = {"classes": [0, 1]}
+    expected = plain_loop(Logging(), *data, params, CHUNKS)
+    rng = np.random.default_rng(0)
+    kills = 0
+    for number in range(4):
+        log = tmp_path / f"log-{number}"
+        checkpoint = tmp_path / f"checkpoint-{number}" if number % 2 else None
+        model = Incremental(
+            Logging(str(log)),
+            classes=[0, 1],
+            shuffle_blocks=False,
+            checkpoint=checkpoint,
+            checkpoint_every=5,
+        )
+        blocks = rng.integers(3, 12, size=3)
+        killed = fit_with_kills(model, data, log, blocks)
+        kills += len(killed)
+        received = clone(expected)
+        received.__dict__.update(vars(model.estimator_))
+        assert_same_state(received.set_params(log=None), expected)
+        if checkpoint is not None:
+            assert len(lines(log)) <= N_BLOCKS + 5 * len(killed)
+    assert kills >= 10
+
+
+def test_a_worker_that_dies_again_and_again_is_a_clear_error(data):
+    from distributed import Client, KilledWorker, LocalCluster
+
+    X, y = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster),
+    ):
+        model = Incremental(Logging(), classes=[0, 1], shuffle_blocks=False)
+        model.fit(X, y)
+        before = model.estimator_
+        model.set_params(estimator=Hungry())
+        with pytest.raises(KilledWorker) as caught:
+            model.fit(X, y)
+    assert any("out of memory" in note for note in caught.value.__notes__)
+    assert model.estimator_ is before
+
+
+def test_a_client_that_disconnects_is_a_clear_error(data, tmp_path):
+    from distributed import Client, LocalCluster
+    from distributed.client import FutureCancelledError
+
+    log = tmp_path / "log"
+    X, y = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        client = Client(cluster)
+        model = Incremental(Logging(str(log)), classes=[0, 1], shuffle_blocks=False)
+
+        def disconnect():
+            while len(lines(log)) < 4:
+                time.sleep(0.01)
+            client.close()
+
+        closer = threading.Thread(target=disconnect, daemon=True)
+        closer.start()
+        with pytest.raises(FutureCancelledError) as caught:
+            model.fit(X, y)
+        closer.join()
+    assert any("connection" in note for note in caught.value.__notes__)
+    assert not hasattr(model, "estimator_")
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import os, signal, sys, threading, time
+    import dask
+    from tests.contracts import as_dask
+    from tests.fit.test_lost_workers import CHUNKS, Logging
+    from incremental import Incremental
+    import numpy as np
+
+    log, scheduler = sys.argv[1:]
+    rng = np.random.default_rng(0)
+    X = as_dask(rng.normal(size=(300, 3)), CHUNKS)
+    y = (X[:, 0] > 0).astype(int)
+    model = Incremental(Logging(seconds=0.0), classes=[0, 1]).fit(X, y)
+    before = vars(model).copy()
+    model.estimator = Logging(log, seconds=0.05)
+
+    def interrupt():
+        while not os.path.exists(log) or len(open(log).readlines()) < 3:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threads = threading.active_count()
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    with dask.config.set(scheduler=scheduler, num_workers=2):
+        began = None
+        try:
+            model.fit(X, y)
+        except KeyboardInterrupt:
+            fitted = len(open(log).readlines())
+            print("interrupted after", fitted)
+        killer.join()
+        time.sleep(0.3)
+        assert len(open(log).readlines()) <= fitted + 1, "it goes on"
+        for name in ("estimator_", "history_", "n_iter_"):
+            assert vars(model)[name] is before[name], name
+        # The pool is dask's own, and stays.
+        assert threading.active_count() <= threads + 2
+        model.estimator = Logging(seconds=0.0)
+        model.fit(X, y)
+    print("and fits again")
+    """
+)
+
+
+@pytest.mark.parametrize("name", ["threads", "synchronous"])
+def test_ctrl_c_stops_within_a_block_and_leaves_nothing(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "log"), name],
+        cwd=Path(__file__).parent.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert words[:2] == ["interrupted", "after"]
+    assert int(words[2]) <= 4
+    assert done.stdout.endswith("and fits again\n")

@@ -1,0 +1,407 @@
+"""The fold: order, look-ahead, reads, statistics of the whole data."""
+
+import threading
+import time
+import weakref
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from dask.callbacks import Callback
+from dask.delayed import delayed
+from dask.diagnostics import Profiler
+from dask.local import get_sync
+from dask.utils import key_split
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import SGDClassifier
+
+from incremental import Incremental
+from incremental._graph.blocks import read_blocks
+from incremental._graph.fold import fold, map_blocks
+from incremental._graph.schedulers import n_threads, resolve_prefetch, scheduler
+from incremental._graph.shared_reductions import plan_pass
+
+
+class Source:
+    """A dask array that counts its reads and the blocks of it that are alive."""
+
+    def __init__(self, n_blocks, rows=10, seconds=0.0):
+        self.reads = Counter()
+        self.live = self.most_live = 0
+        self._lock = threading.Lock()
+        self._seconds = seconds
+        read = delayed(self._read, pure=False)
+        self.array = da.concatenate(
+            [
+                da.from_delayed(read(block, rows), (rows, 2), dtype=float)
+                for block in range(n_blocks)
+            ]
+        )
+
+    def _read(self, block, rows):
+        time.sleep(self._seconds)
+        values = np.full((rows, 2), float(block))
+        with self._lock:
+            self.reads[block] += 1
+            self.live += 1
+            self.most_live = max(self.most_live, self.live)
+        weakref.finalize(values, self._forget)
+        return values
+
+    def _forget(self):
+        with self._lock:
+            self.live -= 1
+
+
+def collect(state, *pieces):
+    return [*state, *(float(piece[0, 0]) for piece in pieces)]
+
+
+def slow(state, X):
+    time.sleep(0.01)
+    return state + len(X)
+
+
+def run_fold(collections, step=collect, state=(), prefetch=2, order=None):
+    blocks = read_blocks(collections)
+    return fold(
+        blocks,
+        step,
+        state,
+        order=range(len(blocks)) if order is None else order,
+        prefetch=prefetch,
+        get=scheduler(),
+        name="step",
+    )
+
+
+def test_a_fold_takes_the_blocks_in_the_order_given(scheduler):
+    X = da.arange(12, chunks=2).reshape(-1, 1)
+    order = [3, 0, 5, 1, 4, 2]
+    assert run_fold({"X": X}, order=order) == [2.0 * block for block in order]
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 5])
+def test_no_more_blocks_live_than_the_look_ahead_and_one(prefetch):
+    source = Source(30)
+    with dask.config.set(scheduler="threads", num_workers=8):
+        run_fold({"X": source.array}, slow, 0, prefetch=prefetch)
+    assert 1 <= source.most_live <= prefetch + 1
+
+
+def test_the_look_ahead_is_used():
+    source = Source(30)
+    with dask.config.set(scheduler="threads", num_workers=8):
+        run_fold({"X": source.array}, slow, 0, prefetch=4)
+    assert source.most_live == 5
+
+
+def test_blocks_are_read_in_the_order_of_their_use():
+    begun = []
+
+    def read(block, block_info=None):
+        place = block_info[0]["chunk-location"][0]
+        begun.append(place)
+        time.sleep(0.02 if place % 3 else 0.05)
+        return block
+
+    X = da.ones((60, 2), chunks=(2, 2)).map_blocks(read, dtype=float)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": X}, slow, 0, prefetch=3)
+    # Two may begin at the same time.
+    assert all(abs(place - at) <= 1 for at, place in enumerate(begun))
+
+
+def test_the_pieces_of_a_block_are_one_task_where_no_other_needs_them():
+    X = da.ones((6, 2), chunks=(2, 2)).map_blocks(np.negative)
+    blocks = read_blocks({"X": X, "y": da.arange(6, chunks=2)})
+    plan = plan_pass(blocks, range(3), get_sync)
+    assert all(len(block.outputs) == 1 for block in plan.blocks)
+
+
+def test_slices_of_one_chunk_are_not_all_cut_ahead():
+    cuts = []
+
+    def cut(block):
+        cuts.append(time.monotonic())
+        return block + 0
+
+    X = da.ones((40, 2), chunks=(40, 2)).rechunk((4, 2)).map_blocks(cut, dtype=float)
+    ends = []
+
+    def step(state, X):
+        time.sleep(0.02)
+        ends.append(time.monotonic())
+        return state
+
+    with dask.config.set(scheduler="threads", num_workers=4):
+        cuts.clear()
+        run_fold({"X": X}, step, 0, prefetch=1)
+    assert all(cuts[k + 2] > ends[k] for k in range(8))
+
+
+def test_every_root_is_read_once_per_pass():
+    source = Source(12)
+    run_fold({"X": source.array.rechunk((7, 1)), "y": source.array})
+    assert source.reads == Counter(range(12))
+
+
+@pytest.mark.parametrize("n_blocks", [20, 80])
+def test_statistics_of_the_whole_data_keep_the_bound(n_blocks):
+    source = Source(n_blocks)
+    X = (source.array - source.array.mean(axis=0)) / source.array.std(axis=0)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": X}, slow, 0, prefetch=1)
+    assert set(source.reads.values()) == {2}
+    assert source.most_live <= 8
+
+
+def test_statistics_of_the_whole_data_give_the_same_values(scheduler):
+    x = da.arange(12, chunks=2).reshape(-1, 1)
+    expected = [float(v) for v in (np.arange(0, 12, 2) - 5.5)]
+    for _ in range(2):
+        assert run_fold({"X": x - x.mean(axis=0)}) == expected
+
+
+def test_a_fold_works_twice_on_persisted_collections(scheduler):
+    X = (da.arange(12, chunks=2).reshape(-1, 1) + 1).persist()
+    for collections in ({"X": X}, {"X": X, "y": X * 2}, {"X": X * 2, "y": X}):
+        assert run_fold(collections) == run_fold(collections)
+    assert run_fold({"X": X}) == [1.0, 3.0, 5.0, 7.0, 9.0, 11.0]
+    assert X.sum().compute() == 78
+
+
+def test_an_error_while_reading_names_the_block(scheduler):
+    X = da.arange(12, chunks=2).map_blocks(fail_at_six, dtype=int).reshape(-1, 1)
+    with pytest.raises(ValueError, match="six") as caught:
+        run_fold({"X": X})
+    assert any("block 3 (of 0 to 5), rows 6 to 7" in n for n in caught.value.__notes__)
+
+
+def fail_at_six(block):
+    if 6 in block:
+        raise ValueError("six")
+    return block
+
+
+def test_map_blocks_returns_one_result_per_block(scheduler):
+    blocks = read_blocks({"X": da.ones((5, 2), chunks=(2, 2))})
+    from incremental._graph.schedulers import scheduler as active
+
+    assert map_blocks(blocks, np.sum, get=active(), name="sum") == [4.0, 4.0, 2.0]
+
+
+def test_dasks_diagnostics_see_the_reads_and_the_steps():
+    with dask.config.set(scheduler="threads"), Profiler() as profiler:
+        run_fold({"X": Source(4).array})
+    names = [result.key[0].rsplit("-", 1)[0] for result in profiler.results]
+    assert names.count("step") == 4
+    assert sum("read" in name for name in names) == 4
+
+
+@pytest.mark.parametrize("prefetch", [-1, 1.5, "all", None, True])
+def test_a_wrong_prefetch_is_refused(prefetch):
+    with pytest.raises(ValueError, match="prefetch must be 'auto' or an integer"):
+        resolve_prefetch(prefetch, scheduler())
+
+
+def test_auto_prefetch_is_the_number_of_threads_and_at_least_two():
+    with dask.config.set(scheduler="threads", num_workers=7):
+        assert resolve_prefetch("auto", scheduler()) == 7
+    with dask.config.set(scheduler="synchronous"):
+        assert n_threads(scheduler()) == 1
+        assert resolve_prefetch("auto", scheduler()) == 2
+
+
+def test_auto_prefetch_on_a_cluster_is_its_number_of_threads(client):
+    assert n_threads(scheduler()) == 2
+
+
+def test_the_live_blocks_on_a_cluster_of_processes_are_bounded(client):
+    from distributed.diagnostics import MemorySampler
+
+    def make(block_id=None):
+        return np.full((250_000, 2), float(block_id[0]))
+
+    X = da.map_blocks(
+        make, chunks=((250_000,) * 30, (2,)), dtype=float, meta=np.empty((0, 2))
+    )
+    sampler = MemorySampler()
+    with sampler.sample("fit", measure="managed", interval=0.02):
+        run_fold({"X": X}, nap, 0, prefetch=2)
+    peak = sampler.to_pandas()["fit"].max() / (250_000 * 16)
+    assert 0 < peak <= 2 + 4
+
+
+def nap(state, X):
+    time.sleep(0.03)
+    return state
+
+
+def standardized(X):
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_statistics_of_a_part_of_the_data_keep_the_bound(shuffled):
+    source = Source(40)
+    halves = [standardized(source.array[:200]), standardized(source.array[200:])]
+    X = da.concatenate(halves)
+    order = np.random.RandomState(0).permutation(40) if shuffled else None
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": X}, slow, 0, prefetch=1, order=order)
+    assert source.most_live <= 8
+
+
+def test_a_cumulative_sum_keeps_the_bound_in_any_order():
+    source = Source(40)
+    order = np.random.RandomState(0).permutation(40)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": source.array.cumsum(axis=0)}, slow, 0, prefetch=1, order=order)
+    assert source.most_live <= 8
+
+
+def test_large_chunks_that_are_cut_again_are_not_computed_in_advance():
+    source = Source(24)
+    X = source.array.rechunk((60, 2)).rechunk((5, 2))
+    with dask.config.set(scheduler="threads", num_workers=2):
+        run_fold({"X": X}, slow, 0, prefetch=1)
+    assert set(source.reads.values()) == {1}
+    assert source.most_live <= 12
+
+
+def test_an_error_in_a_statistic_says_so():
+    X = da.arange(12, chunks=2).map_blocks(fail_at_six, dtype=int).reshape(-1, 1)
+    with pytest.raises(ValueError, match="six") as caught:
+        run_fold({"X": X - X.mean(axis=0)})
+    assert any("a statistic of several blocks" in n for n in caught.value.__notes__)
+
+
+def test_a_future_inside_a_task_is_used(client):
+    from incremental import iter_blocks
+
+    one = client.scatter(1)
+    X = da.arange(6, chunks=2).map_blocks(np.add, one, dtype=int).reshape(-1, 1)
+    assert run_fold({"X": X}) == [1.0, 3.0, 5.0]
+    assert [int(block[0, 0]) for (block,) in iter_blocks(X)] == [1, 3, 5]
+
+
+def test_a_shuffled_frame_is_used_on_a_cluster(client):
+    import dask.dataframe as dd
+    import pandas as pd
+
+    frame = dd.from_pandas(pd.DataFrame({"k": range(20), "v": range(20)}), 4)
+    shuffled = frame.shuffle("k")
+    values = map_blocks(
+        read_blocks({"X": shuffled[["v"]], "y": shuffled["k"]}),
+        lambda X, y: sorted(zip(X["v"], y, strict=True)),
+        get=scheduler(),
+        name="rows",
+    )
+    assert sorted(chain.from_iterable(values)) == [(n, n) for n in range(20)]
+
+
+def test_a_peer_to_peer_rechunk_is_refused_with_the_ways_out(client):
+    X = da.ones((200, 20), chunks=(200, 2)).rechunk((20, 20), method="p2p")
+    with pytest.raises(ValueError, match="Persist the collection first"):
+        read_blocks({"X": X})
+
+
+def test_the_threads_of_executors_and_pools_are_counted():
+    from concurrent.futures import ThreadPoolExecutor
+    from multiprocessing.pool import ThreadPool
+
+    with ThreadPoolExecutor(5) as executor, dask.config.set(scheduler=executor):
+        assert n_threads(scheduler()) == 5
+    with ThreadPool(4) as pool, dask.config.set(pool=pool):
+        assert n_threads(scheduler()) == 4
+
+
+def test_calls_are_not_named_like_what_holds_their_function():
+    graphs = []
+
+    def get(graph, keys, **kwargs):
+        graphs.append(graph)
+        return get_sync(graph, keys, **kwargs)
+
+    blocks = read_blocks({"X": Source(3).array})
+    options = {"order": range(3), "prefetch": 1, "get": get, "name": "collect"}
+    fold(blocks, collect, [], prepare=np.asarray, **options)
+    names = {True: set(), False: set()}
+    for key in graphs[-1]:
+        names[isinstance(key, tuple)].add(key_split(key))
+    assert {"collect", "prepare"} < names[True]
+    assert not names[True] & names[False]
+
+
+def fit_in_threads(n_threads, fit):
+    """Call ``fit(thread)`` in threads at once, and raise what any of them raises."""
+    with (
+        ThreadPoolExecutor(n_threads) as pool,
+        dask.config.set(scheduler="threads", pool=None),
+    ):
+        return list(pool.map(fit, range(n_threads)))
+
+
+def fit_in_turns(thread):
+    X = da.ones((20, 2), chunks=(2, 2))
+    for _ in range(10):
+        Incremental(InTurn(), prefetch=1).fit(X)
+
+
+class InTurn(BaseEstimator):
+    """Learns one block after the other."""
+
+    def partial_fit(self, X, y=None):
+        time.sleep(0.0005)
+        return self
+
+
+def count_fitted(profiler):
+    keys = [record.key for record in profiler.results]
+    assert len(set(keys)) == len(keys)
+    return sum(key_split(key) == "partial_fit" for key in keys)
+
+
+def test_a_profiler_around_fits_in_threads_records_each_task_once():
+    with Profiler() as profiler:
+        fit_in_threads(4, fit_in_turns)
+    assert count_fitted(profiler) == 4 * 10 * 10
+
+
+def test_profilers_in_threads_lose_nothing_and_stay_registered():
+    """dask's registry is of all threads: a profiler sees what others do meanwhile."""
+    profilers = [Profiler() for _ in range(4)]
+
+    def fit(thread):
+        with profilers[thread]:
+            fit_in_turns(thread)
+            assert profilers[thread]._callback in Callback.active
+
+    fit_in_threads(4, fit)
+    assert all(count_fitted(profiler) >= 10 * 10 for profiler in profilers)
+    assert not Callback.active
+
+
+def test_finding_the_classes_takes_no_profiler_from_another_thread():
+    X, y = da.ones((20, 2), chunks=(2, 2)), da.arange(20, chunks=2) % 2
+    ends = threading.Event()
+
+    def fit(thread):
+        if thread:
+            try:
+                for _ in range(15):
+                    Incremental(SGDClassifier()).fit(X, y)
+            finally:
+                ends.set()
+        while not ends.is_set():
+            with Profiler() as profiler:
+                time.sleep(0.001)
+                assert profiler._callback in Callback.active
+
+    fit_in_threads(2, fit)
+    assert not Callback.active

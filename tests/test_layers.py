@@ -1,0 +1,84 @@
+"""Imports go one way through the house, and private names enter by one door each."""
+
+import ast
+from collections import Counter
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "incremental"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+# A room imports from those below it and never from beside it.
+FLOORS = [
+    {"_incremental", "_parallel_post_fit", "_iter_blocks"},
+    {"_fit"},
+    {"_predict"},
+    {"_graph", "_estimators"},
+    {"_blocks"},
+    {"_errors"},
+]
+FORBIDDEN = {
+    "_blocks": ("sklearn", "dask._task_spec"),
+    "_graph": ("sklearn",),
+    "_estimators": ("dask",),
+}
+
+
+def imports(path):
+    """List the modules and the names that a module imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+
+
+def room(module):
+    return module.split(".")[1]
+
+
+def floor(module):
+    return next(n for n, rooms in enumerate(FLOORS) if room(module) in rooms)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_from_its_own_room_or_from_floors_below(module):
+    for imported, _ in imports(MODULES[module]):
+        if imported.startswith("incremental."):
+            beside = floor(imported) == floor(module) and floor(module) > 0
+            assert floor(imported) >= floor(module), imported
+            assert not beside or room(imported) == room(module), imported
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {
+        module: {name for name, _ in imports(path) if name in MODULES}
+        for module, path in MODULES.items()
+    }
+    assert set(TopologicalSorter(graph).static_order()) >= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_leaves_out_what_it_is_not_about(module):
+    for imported, _ in imports(MODULES[module]):
+        for other in FORBIDDEN.get(room(module), ()):
+            assert not f"{imported}.".startswith(f"{other}."), imported
+
+
+def test_private_names_are_imported_once_and_only_where_they_are_at_home():
+    homes = {"dask": "_graph", "sklearn": "_estimators"}
+    found = Counter()
+    for module, path in MODULES.items():
+        for imported, name in imports(path):
+            package = imported.partition(".")[0]
+            private = any(part.startswith("_") for part in [*imported.split("."), name])
+            if package in homes and private and imported != "__future__":
+                assert room(module) == homes[package], (module, imported, name)
+                found[imported, name] += 1
+    assert found
+    assert set(found.values()) == {1}
