@@ -34,7 +34,7 @@ from incremental._fit.passes import Passes, Progress
 from incremental._fit.step import Fitting
 from incremental._fit.training import Training, cut
 from incremental._graph.blocks import Blocks
-from incremental._graph.schedulers import resolve_prefetch, scheduler
+from incremental._graph.schedulers import active_scheduler
 from incremental._parallel_post_fit import ParallelPostFit, check_target
 
 # Parameters that the fitted estimator does not depend on.
@@ -314,15 +314,22 @@ optional
         """Check what a fit is given, before any of it is read."""
         check_learns(self.estimator)
         check_target(self.estimator, y)
-        get = scheduler()
-        resolve_prefetch(self.prefetch, get)
+        scheduler = active_scheduler()
+        scheduler.look_ahead(self.prefetch)
         check_batch_size(self.batch_size)
         fresh = clone(self.estimator)
         estimator = fresh if fitted is None else fitted
         X = as_documents(estimator, X)
         rows, others = self._split(estimator, X, y, params)
         return Training(
-            fresh, rows, cut(rows), others, self.batch_size, judged, self.prefetch, get
+            fresh,
+            rows,
+            cut(rows),
+            others,
+            self.batch_size,
+            judged,
+            self.prefetch,
+            scheduler,
         )
 
     def _begin(self, training: Training, passes: Passes) -> Progress:

@@ -14,7 +14,7 @@ from incremental._blocks.collections import is_lazy
 from incremental._blocks.rows import check_rows
 from incremental._graph.blocks import read_blocks
 from incremental._graph.reader import BlockReader
-from incremental._graph.schedulers import reads_ahead, resolve_prefetch, scheduler
+from incremental._graph.schedulers import active_scheduler
 
 
 class iter_blocks:  # noqa: N801
@@ -80,7 +80,7 @@ class iter_blocks:  # noqa: N801
                     f"Collection {number} has no rows: got {type(one).__name__}, "
                     "expected an array, dataframe or series."
                 )
-        resolve_prefetch(prefetch, scheduler())
+        active_scheduler().look_ahead(prefetch)
         names = [f"collection {number}" for number in range(len(collections))]
         self._collections = dict(zip(names, collections, strict=True))
         lazy = any(map(is_lazy, collections))
@@ -100,10 +100,10 @@ class iter_blocks:  # noqa: N801
         order = range(len(self))
         if self._shuffle:
             order = check_random_state(self._random_state).permutation(len(self))
-        get = scheduler()
-        ahead = resolve_prefetch(self._prefetch, get) if reads_ahead(get) else 0
+        scheduler = active_scheduler()
+        ahead = scheduler.look_ahead(self._prefetch) if scheduler.reads_ahead else 0
         names = self._blocks.names
-        with BlockReader(self._blocks, order, get) as reader:
+        with BlockReader(self._blocks, order, scheduler) as reader:
             for pieces in _read_ahead(reader, ahead):
                 block = dict(zip(names, pieces, strict=True))
                 del pieces

@@ -13,7 +13,7 @@ from sklearn.utils import get_tags
 from incremental._blocks.collections import is_frame, is_lazy
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
-from incremental._graph.schedulers import scheduler
+from incremental._graph.schedulers import active_scheduler
 
 logger = logging.getLogger("incremental")
 
@@ -51,7 +51,10 @@ def find_classes(estimator: Any, y: Any) -> Any:
         return _join([_unique(y)])
     logger.info("Finding the classes in one pass over y; pass `classes` to save it.")
     found = map_blocks(
-        read_blocks({"y": y}), _unique, get=scheduler(), name="find-classes"
+        read_blocks({"y": y}),
+        _unique,
+        scheduler=active_scheduler(),
+        name="find-classes",
     )
     return _join(found)
 

@@ -24,12 +24,7 @@ from incremental._fit.passes import Progress
 from incremental._fit.step import Fitting, PartialFit, plan_steps
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.fold import Watch, fold, map_blocks
-from incremental._graph.schedulers import (
-    hands_back,
-    n_threads,
-    resolve_prefetch,
-    shares_memory,
-)
+from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import has_statistics, settle
 from incremental._predict.scoring import as_scorer, score_blocks, score_held_out
 
@@ -52,8 +47,7 @@ class Training:
     judged : bool
         Whether the estimator is judged on the blocks it learns from.
     prefetch : int or "auto"
-    get : callable
-        The scheduler.
+    scheduler : Scheduler
     checkpoints : Checkpoints or None
         On a cluster a graph ends where one is due: what a worker loses has to be
         computed again from the beginning of its graph.
@@ -66,7 +60,7 @@ class Training:
     batch_size: int | None
     judged: bool
     prefetch: Any
-    get: Callable[..., Any]
+    scheduler: Scheduler
     checkpoints: Checkpoints | None = None
     _source: tuple[Blocks, tuple[Callable[..., Any], ...]] | None = field(
         default=None, init=False
@@ -91,7 +85,7 @@ class Training:
         if self.blocks is None:
             return self._run_in_memory(progress.fitting, watch, last_only=later), 1
         stop = len(progress.order)
-        if self.checkpoints is not None and not hands_back(self.get):
+        if self.checkpoints is not None and self.scheduler.is_remote:
             stop = min(stop, progress.place + self.checkpoints.blocks_left(progress))
         begun = progress.fitting.estimator
         blocks, deferred = self._to_fit(self.fresh if begun is None else begun)
@@ -101,9 +95,9 @@ class Training:
             self.batch_size,
             last_only=later,
             judged=self.judged,
-            in_place=shares_memory(self.get),
+            in_place=self.scheduler.shares_memory,
             deferred=deferred,
-            ahead=n_threads(self.get) > 1,
+            ahead=self.scheduler.n_threads > 1,
         )
         fitted = None if begun is None else progress.fitting
         plan = plan_steps(self.fresh, fitted, fit)
@@ -118,14 +112,14 @@ class Training:
             plan.step,
             start,
             order=progress.order[progress.place : stop],
-            prefetch=resolve_prefetch(self.prefetch, self.get, plan.per_thread),
-            get=self.get,
+            prefetch=self.scheduler.look_ahead(self.prefetch, plan.per_thread),
+            scheduler=self.scheduler,
             name=plan.name,
             prepare=plan.prepare,
             prepare_name=plan.prepare_name,
             watch=watch,
         )
-        if not shares_memory(self.get):
+        if not self.scheduler.shares_memory:
             # What a worker sends may be read-only, and estimators crash on that.
             fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
         return fitting, stop
@@ -170,10 +164,10 @@ class Training:
         """
         if self.blocks is not None and progress.held_out:
             held_out = _some(progress.held_out)
-            progress.digests = _digests(self._settled(), held_out, self.get)
+            progress.digests = _digests(self._settled(), held_out, self.scheduler)
         if validation is not None:
             some = _some(range(len(validation)))
-            progress.validation = _digests(validation, some, self.get)
+            progress.validation = _digests(validation, some, self.scheduler)
 
     def compare(self, progress: Progress, validation: Blocks | None) -> None:
         """Read some blocks again: of those fitted the first, the last and another.
@@ -191,14 +185,16 @@ class Training:
             If one of them is not what it was.
         """
         if validation is not None:
-            _compare(validation, progress.validation, self.get, "of validation_data ")
+            _compare(
+                validation, progress.validation, self.scheduler, "of validation_data "
+            )
         known = progress.all_digests()
         fitted = [at for at in known if at not in set(progress.held_out)]
         between = [random.Random().choice(fitted[1:-1])] if fitted[2:] else []
         some = {*progress.held_out, *fitted[:1], *between, *fitted[-1:]}
         expected = {at: known[at] for at in known if at in some}
         if self.blocks is not None and expected:
-            _compare(self._settled(), expected, self.get)
+            _compare(self._settled(), expected, self.scheduler)
 
     def _settled(self) -> Blocks:
         """Settle the blocks, once for all that reads them."""
@@ -227,7 +223,7 @@ class Training:
             return None
         if self.batch_size is not None:
             fits = self.batch_size <= rows_in_cache(X) and len(functions) == 1
-            if not fits or not shares_memory(self.get):
+            if not fits or not self.scheduler.shares_memory:
                 return None
         source = read_blocks({**self.rows, "X": X})
         # Statistics would be computed for these blocks, and for those that are scored.
@@ -267,17 +263,19 @@ def _some(positions: Sequence[int]) -> list[int]:
 
 
 def _digests(
-    blocks: Blocks, at: Sequence[int], get: Callable[..., Any]
+    blocks: Blocks, at: Sequence[int], scheduler: Scheduler
 ) -> dict[int, bytes]:
     describe = partial(digest, blocks.names, ())
-    found = map_blocks(blocks, describe, get=get, name="recognise", order=at)
+    found = map_blocks(
+        blocks, describe, scheduler=scheduler, name="recognise", order=at
+    )
     return dict(zip(at, found, strict=True))
 
 
 def _compare(
-    blocks: Blocks, expected: dict[int, bytes], get: Callable[..., Any], whose: str = ""
+    blocks: Blocks, expected: dict[int, bytes], scheduler: Scheduler, whose: str = ""
 ) -> None:
-    found = _digests(blocks, list(expected), get)
+    found = _digests(blocks, list(expected), scheduler)
     for at, known in expected.items():
         if found[at] != known:
             where = blocks.describe()[at]

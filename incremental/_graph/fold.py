@@ -11,12 +11,7 @@ from uuid import uuid4
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
 from incremental._graph.plan import flatten_pieces
-from incremental._graph.schedulers import (
-    active_callbacks,
-    is_remote,
-    run,
-    shares_memory,
-)
+from incremental._graph.schedulers import Scheduler, active_callbacks
 from incremental._graph.shared_reductions import plan_pass
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
 
@@ -31,7 +26,7 @@ def fold(
     *,
     order: Sequence[int],
     prefetch: int,
-    get: Callable[..., Any],
+    scheduler: Scheduler,
     name: str,
     prepare: Step | None = None,
     prepare_name: str = "prepare",
@@ -50,8 +45,8 @@ def fold(
         Positions of the blocks, in the order in which they are used.
     prefetch : int
         How many blocks may be read ahead of the one in use.
-    get : callable
-        The scheduler that runs the pass.
+    scheduler : Scheduler
+        Runs the pass.
     name : str
         What diagnostics call the steps.
     prepare : callable, optional
@@ -69,7 +64,7 @@ def fold(
     object
         The last state.
     """
-    plan = plan_pass(blocks, order, get)
+    plan = plan_pass(blocks, order, scheduler)
     graph: Graph = {}
     before = None if prepare is None else _Stage(graph, prepare_name, _apply, prepare)
     steps = _Stage(graph, name, _use, step)
@@ -77,7 +72,7 @@ def fold(
     graph[done[0]] = DataNode(done[0], state)
     for place, block in enumerate(plan.blocks):
         gate: Key = done[place - prefetch] if place > prefetch else None
-        if gate is not None and not shares_memory(get):
+        if gate is not None and not scheduler.shares_memory:
             # A task between them, so that no read makes the state travel.
             fitted, gate = gate, (f"look-ahead-{done[0]}", place)
             graph[gate] = Task(gate, _nothing, TaskRef(fitted))
@@ -87,18 +82,18 @@ def fold(
             outputs = [before.add(place, block.where, outputs)]
         done.append(steps.add(place, block.where, [done[place], *outputs]))
     graph = plan.with_futures(graph)
-    if is_remote(get):
-        return _run_remotely(get, graph, done[1:], watch)
-    return _run_locally(get, graph, done[1:], watch)
+    if scheduler.is_remote:
+        return _run_remotely(scheduler, graph, done[1:], watch)
+    return _run_locally(scheduler, graph, done[1:], watch)
 
 
 def _run_locally(
-    get: Callable[..., Any], graph: Graph, states: list[Key], watch: Watch | None
+    scheduler: Scheduler, graph: Graph, states: list[Key], watch: Watch | None
 ) -> Any:
     own = (None, None, None, _LocalRun(states, watch).after_task, None)
     callbacks = [*active_callbacks(), own]
     try:
-        return run(get, graph, [states[-1]], callbacks=callbacks)[0]
+        return scheduler.run(graph, [states[-1]], callbacks=callbacks)[0]
     except _Stopped as stopped:
         return stopped.state
 
@@ -134,14 +129,14 @@ class _LocalRun:
 
 
 def _run_remotely(
-    get: Callable[..., Any], graph: Graph, states: list[Key], watch: Watch | None
+    scheduler: Scheduler, graph: Graph, states: list[Key], watch: Watch | None
 ) -> Any:
     with _advised():
         if watch is None:
-            return run(get, graph, [states[-1]])[0]
+            return scheduler.run(graph, [states[-1]])[0]
         from distributed import wait
 
-        futures = run(get, graph, states, sync=False)
+        futures = scheduler.run(graph, states, sync=False)
         try:
             for place, future in enumerate(futures):
                 wait([future])
@@ -180,7 +175,7 @@ def map_blocks(
     blocks: Blocks,
     function: Step,
     *,
-    get: Callable[..., Any],
+    scheduler: Scheduler,
     name: str,
     order: Sequence[int] | None = None,
 ) -> list[Any]:
@@ -189,14 +184,14 @@ def map_blocks(
     Only for results that are small: all of them are returned. Of all blocks unless
     their positions are given.
     """
-    plan = plan_pass(blocks, range(len(blocks)) if order is None else order, get)
+    plan = plan_pass(blocks, range(len(blocks)) if order is None else order, scheduler)
     graph: Graph = {}
     calls = _Stage(graph, name, _apply, function)
     keys = []
     for place, block in enumerate(plan.blocks):
         graph.update(plan.tasks(block))
         keys.append(calls.add(place, block.where, block.outputs))
-    return list(run(get, plan.with_futures(graph), keys))
+    return list(scheduler.run(plan.with_futures(graph), keys))
 
 
 class _Stage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
@@ -14,7 +14,7 @@ from incremental._blocks.rows import check_rows
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
 from incremental._graph.plan import flatten_pieces, literals
-from incremental._graph.schedulers import open_pool, run
+from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import plan_pass
 from incremental._graph.task_spec import Graph, Key
 
@@ -29,15 +29,15 @@ class BlockReader:
     blocks : Blocks
     order : sequence of int
         Positions of the blocks, in the order in which they are used.
-    get : callable
-        The scheduler that computes them.
+    scheduler : Scheduler
+        Computes them.
     """
 
     def __init__(
-        self, blocks: Blocks, order: Sequence[int], get: Callable[..., Any]
+        self, blocks: Blocks, order: Sequence[int], scheduler: Scheduler
     ) -> None:
-        plan = plan_pass(blocks, order, get)
-        self._get = get
+        plan = plan_pass(blocks, order, scheduler)
+        self._scheduler = scheduler
         self._names = blocks.names
         self._blocks = plan.blocks
         self._tasks = [plan.tasks(block) for block in plan.blocks]
@@ -51,7 +51,7 @@ class BlockReader:
         self._lock = threading.Lock()
 
     def __enter__(self) -> BlockReader:
-        self._pool = open_pool(self._get)
+        self._pool = self._scheduler.open_pool()
         return self
 
     def __exit__(
@@ -91,8 +91,7 @@ class BlockReader:
     def _run(self, graph: Graph, outputs: list[Key], lent: list[Key]) -> Any:
         local = {} if self._pool is None else {"pool": self._pool}
         # With dask's diagnostics as callbacks, runs beside each other unregister them.
-        return run(
-            self._get,
+        return self._scheduler.run(
             graph,
             [outputs, lent],
             callbacks=(),

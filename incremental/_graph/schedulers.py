@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -25,89 +26,93 @@ _runs_with: Counter[Any] = Counter()
 _counting = threading.RLock()
 
 
-def scheduler() -> Callable[..., Any]:
-    """Return the ``get`` function of the active scheduler; threads by default."""
-    return get_scheduler() or get_threaded  # type: ignore[no-any-return]
-
-
-def is_remote(get: Callable[..., Any]) -> bool:
-    return hasattr(getattr(get, "__self__", None), "nthreads")
-
-
-def hands_back(get: Callable[..., Any]) -> bool:
-    """Tell whether a scheduler's states pass through this process."""
-    return not is_remote(get)
-
-
-def shares_memory(get: Callable[..., Any]) -> bool:
-    """Tell whether a scheduler runs each task once, in this process."""
-    return get in (get_threaded, get_sync)
-
-
-def reads_ahead(get: Callable[..., Any]) -> bool:
-    """Tell whether a scheduler may compute while the caller goes on."""
-    return get is not get_sync
-
-
-def open_pool(get: Callable[..., Any]) -> Executor | None:
-    """Open a pool for runs from several threads, where dask would open one for each."""
-    if dask.config.get("pool", None) is not None:
-        return None
-    if get is get_threaded:
-        return ThreadPoolExecutor(n_threads(get))
-    if get is get_processes:
-        return ProcessPoolExecutor(n_threads(get), mp_context=get_context())
-    return None
-
-
-def n_threads(get: Callable[..., Any]) -> int:
-    """Count the tasks that a scheduler runs at the same time."""
-    if is_remote(get):
-        return sum(get.__self__.nthreads().values())  # type: ignore[attr-defined]
-    if get is get_sync:
-        return 1
-    if isinstance(get, partial):  # dask's own around an executor
-        return int(get.args[-1])
-    pool = dask.config.get("pool", None)
-    workers = getattr(pool, "_max_workers", getattr(pool, "_processes", None))
-    return int(workers or dask.config.get("num_workers", None) or CPU_COUNT)
-
-
-def resolve_prefetch(
-    prefetch: Any, get: Callable[..., Any], per_thread: int = 1
-) -> int:
-    """Return the number of blocks to read ahead.
+@dataclass(frozen=True)
+class Scheduler:
+    """The dask scheduler that runs the graphs of a call.
 
     Parameters
     ----------
-    prefetch : int or "auto"
     get : callable
-        The scheduler.
-    per_thread : int, default=1
-        How many blocks ``"auto"`` takes for each of its threads.
-
-    Raises
-    ------
-    ValueError
-        If `prefetch` is neither ``"auto"`` nor an integer of 0 or more.
+        dask's function that computes keys of a graph.
     """
-    if isinstance(prefetch, str) and prefetch == "auto":
-        return max(n_threads(get), 2) * per_thread
-    integral = isinstance(prefetch, Integral) and not isinstance(prefetch, bool)
-    if not integral or prefetch < 0:
-        raise ValueError(
-            f"prefetch must be 'auto' or an integer of 0 or more, got {prefetch!r}. "
-            "It is the number of blocks to read ahead of the one in use."
-        )
-    return int(prefetch)
+
+    get: Callable[..., Any]
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is a cluster's: results stay there, and tasks may run twice."""
+        return hasattr(getattr(self.get, "__self__", None), "nthreads")
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether it runs each task once, in this process."""
+        return self.get in (get_threaded, get_sync)
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether it may compute while the caller goes on."""
+        return self.get is not get_sync
+
+    @property
+    def n_threads(self) -> int:
+        """How many tasks it runs at the same time."""
+        if self.is_remote:
+            return sum(self.get.__self__.nthreads().values())  # type: ignore[attr-defined]
+        if self.get is get_sync:
+            return 1
+        if isinstance(self.get, partial):  # dask's own around an executor
+            return int(self.get.args[-1])
+        pool = dask.config.get("pool", None)
+        workers = getattr(pool, "_max_workers", getattr(pool, "_processes", None))
+        return int(workers or dask.config.get("num_workers", None) or CPU_COUNT)
+
+    def look_ahead(self, prefetch: Any, per_thread: int = 1) -> int:
+        """Return the number of blocks to read ahead.
+
+        Parameters
+        ----------
+        prefetch : int or "auto"
+        per_thread : int, default=1
+            How many blocks ``"auto"`` takes for each thread.
+
+        Raises
+        ------
+        ValueError
+            If `prefetch` is neither ``"auto"`` nor an integer of 0 or more.
+        """
+        if isinstance(prefetch, str) and prefetch == "auto":
+            return max(self.n_threads, 2) * per_thread
+        integral = isinstance(prefetch, Integral) and not isinstance(prefetch, bool)
+        if not integral or prefetch < 0:
+            raise ValueError(
+                "prefetch must be 'auto' or an integer of 0 or more, got "
+                f"{prefetch!r}. It is the number of blocks to read ahead of the one "
+                "in use."
+            )
+        return int(prefetch)
+
+    def open_pool(self) -> Executor | None:
+        """Open a pool for runs from several threads; dask would open one for each."""
+        if dask.config.get("pool", None) is not None:
+            return None
+        if self.get is get_threaded:
+            return ThreadPoolExecutor(self.n_threads)
+        if self.get is get_processes:
+            return ProcessPoolExecutor(self.n_threads, mp_context=get_context())
+        return None
+
+    def run(self, graph: Graph, keys: list[Any], **options: Any) -> Any:
+        """Run a graph as it is: dask's fusion would undo the look-ahead's bound."""
+        if not self.is_remote:
+            # dask takes its callbacks away from other threads where it finds them
+            # itself.
+            options.setdefault("callbacks", active_callbacks())
+        return self.get(graph, keys, optimize_graph=False, chunksize=1, **options)
 
 
-def run(get: Callable[..., Any], graph: Graph, keys: list[Any], **options: Any) -> Any:
-    """Run a graph as it is: dask's fusion would undo the look-ahead's bound."""
-    if not is_remote(get):
-        # dask takes its callbacks away from other threads where it finds them itself.
-        options.setdefault("callbacks", active_callbacks())
-    return get(graph, keys, optimize_graph=False, chunksize=1, **options)
+def active_scheduler() -> Scheduler:
+    """Return the active scheduler; threads by default."""
+    return Scheduler(get_scheduler() or get_threaded)
 
 
 def active_callbacks() -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from toolz import merge
 from incremental._graph.blocks import Blocks, Source
 from incremental._graph.joint import stores
 from incremental._graph.plan import Plan, dependencies_first
-from incremental._graph.schedulers import is_remote
+from incremental._graph.schedulers import Scheduler
 from incremental._graph.task_spec import (
     DataNode,
     Graph,
@@ -26,7 +26,7 @@ from incremental._graph.task_spec import (
 )
 
 
-def plan_pass(blocks: Blocks, order: Sequence[int], get: Callable[..., Any]) -> Plan:
+def plan_pass(blocks: Blocks, order: Sequence[int], scheduler: Scheduler) -> Plan:
     """Plan a pass, with statistics of many blocks settled.
 
     Raises
@@ -35,7 +35,7 @@ def plan_pass(blocks: Blocks, order: Sequence[int], get: Callable[..., Any]) -> 
         If rows go through a store on disk and the scheduler may run a task twice,
         which would put its rows there twice.
     """
-    if blocks.on_disk and is_remote(get):
+    if blocks.on_disk and scheduler.is_remote:
         raise ValueError(
             f"The rows of {' and '.join(blocks.names)} are shuffled on the disk of one "
             "machine, which is not safe on a cluster: after the loss of a worker rows "

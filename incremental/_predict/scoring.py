@@ -23,7 +23,7 @@ from incremental._estimators.copying import writes_to_input
 from incremental._estimators.documents import as_list
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.fold import map_blocks
-from incremental._graph.schedulers import scheduler
+from incremental._graph.schedulers import active_scheduler
 
 
 def as_scorer(scoring: Any) -> Callable[..., float]:
@@ -105,7 +105,7 @@ def score_blocks(
     parts = map_blocks(
         blocks,
         partial(_score_block, blocks.names, estimator, partial_score),
-        get=scheduler(),
+        scheduler=active_scheduler(),
         name="score",
         order=order,
     )
@@ -272,7 +272,7 @@ class OnBlocks:
         parts = map_blocks(
             self._blocks,
             partial(_respond, self._blocks.names, self._estimator, calls),
-            get=scheduler(),
+            scheduler=active_scheduler(),
             name="score",
             order=self._order,
         )

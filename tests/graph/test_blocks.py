@@ -12,7 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 from incremental import Incremental, iter_blocks
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
-from incremental._graph.schedulers import scheduler
+from incremental._graph.schedulers import active_scheduler
 from tests.contracts import Recorder
 
 
@@ -28,7 +28,9 @@ def parquet(tmp_path):
 
 
 def computed(collections):
-    return map_blocks(read_blocks(collections), pack, get=scheduler(), name="pack")
+    return map_blocks(
+        read_blocks(collections), pack, scheduler=active_scheduler(), name="pack"
+    )
 
 
 def pack(*pieces):

@@ -22,7 +22,7 @@ from sklearn.linear_model import SGDClassifier
 from incremental import Incremental
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import fold, map_blocks
-from incremental._graph.schedulers import n_threads, resolve_prefetch, scheduler
+from incremental._graph.schedulers import Scheduler, active_scheduler
 from incremental._graph.shared_reductions import plan_pass
 
 
@@ -74,7 +74,7 @@ def run_fold(collections, step=collect, state=(), prefetch=2, order=None):
         state,
         order=range(len(blocks)) if order is None else order,
         prefetch=prefetch,
-        get=scheduler(),
+        scheduler=active_scheduler(),
         name="step",
     )
 
@@ -119,7 +119,7 @@ def test_blocks_are_read_in_the_order_of_their_use():
 def test_the_pieces_of_a_block_are_one_task_where_no_other_needs_them():
     X = da.ones((6, 2), chunks=(2, 2)).map_blocks(np.negative)
     blocks = read_blocks({"X": X, "y": da.arange(6, chunks=2)})
-    plan = plan_pass(blocks, range(3), get_sync)
+    plan = plan_pass(blocks, range(3), Scheduler(get_sync))
     assert all(len(block.outputs) == 1 for block in plan.blocks)
 
 
@@ -190,9 +190,11 @@ def fail_at_six(block):
 
 def test_map_blocks_returns_one_result_per_block(scheduler):
     blocks = read_blocks({"X": da.ones((5, 2), chunks=(2, 2))})
-    from incremental._graph.schedulers import scheduler as active
-
-    assert map_blocks(blocks, np.sum, get=active(), name="sum") == [4.0, 4.0, 2.0]
+    assert map_blocks(blocks, np.sum, scheduler=active_scheduler(), name="sum") == [
+        4.0,
+        4.0,
+        2.0,
+    ]
 
 
 def test_dasks_diagnostics_see_the_reads_and_the_steps():
@@ -206,19 +208,19 @@ def test_dasks_diagnostics_see_the_reads_and_the_steps():
 @pytest.mark.parametrize("prefetch", [-1, 1.5, "all", None, True])
 def test_a_wrong_prefetch_is_refused(prefetch):
     with pytest.raises(ValueError, match="prefetch must be 'auto' or an integer"):
-        resolve_prefetch(prefetch, scheduler())
+        active_scheduler().look_ahead(prefetch)
 
 
 def test_auto_prefetch_is_the_number_of_threads_and_at_least_two():
     with dask.config.set(scheduler="threads", num_workers=7):
-        assert resolve_prefetch("auto", scheduler()) == 7
+        assert active_scheduler().look_ahead("auto") == 7
     with dask.config.set(scheduler="synchronous"):
-        assert n_threads(scheduler()) == 1
-        assert resolve_prefetch("auto", scheduler()) == 2
+        assert active_scheduler().n_threads == 1
+        assert active_scheduler().look_ahead("auto") == 2
 
 
 def test_auto_prefetch_on_a_cluster_is_its_number_of_threads(client):
-    assert n_threads(scheduler()) == 2
+    assert active_scheduler().n_threads == 2
 
 
 def test_the_live_blocks_on_a_cluster_of_processes_are_bounded(client):
@@ -299,7 +301,7 @@ def test_a_shuffled_frame_is_used_on_a_cluster(client):
     values = map_blocks(
         read_blocks({"X": shuffled[["v"]], "y": shuffled["k"]}),
         lambda X, y: sorted(zip(X["v"], y, strict=True)),
-        get=scheduler(),
+        scheduler=active_scheduler(),
         name="rows",
     )
     assert sorted(chain.from_iterable(values)) == [(n, n) for n in range(20)]
@@ -316,9 +318,9 @@ def test_the_threads_of_executors_and_pools_are_counted():
     from multiprocessing.pool import ThreadPool
 
     with ThreadPoolExecutor(5) as executor, dask.config.set(scheduler=executor):
-        assert n_threads(scheduler()) == 5
+        assert active_scheduler().n_threads == 5
     with ThreadPool(4) as pool, dask.config.set(pool=pool):
-        assert n_threads(scheduler()) == 4
+        assert active_scheduler().n_threads == 4
 
 
 def test_calls_are_not_named_like_what_holds_their_function():
@@ -329,7 +331,8 @@ def test_calls_are_not_named_like_what_holds_their_function():
         return get_sync(graph, keys, **kwargs)
 
     blocks = read_blocks({"X": Source(3).array})
-    options = {"order": range(3), "prefetch": 1, "get": get, "name": "collect"}
+    options = {"order": range(3), "prefetch": 1, "name": "collect"}
+    options["scheduler"] = Scheduler(get)
     fold(blocks, collect, [], prepare=np.asarray, **options)
     names = {True: set(), False: set()}
     for key in graphs[-1]:
