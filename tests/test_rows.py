@@ -16,9 +16,10 @@ import pytest
 from dask.delayed import delayed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from incremental import Incremental, ParallelPostFit, iter_blocks
 from tests.rows import (
@@ -311,3 +312,92 @@ def test_one_block_of_a_prediction_can_be_picked(meta, rng):
     np.testing.assert_allclose(part.compute(), frame["a"][10:20], atol=1e-12)
     values = part if meta is None else part.to_dask_array()
     np.testing.assert_allclose(values.compute(), frame["a"][10:20], atol=1e-12)
+
+
+def shuffled_rows():
+    """Make an array whose rows are drawn anew whenever they are read."""
+    ids = da.arange(120, chunks=20).astype(float)
+    rows = da.stack([ids, ids * 0], axis=1).rechunk({1: -1})
+    return rows.map_blocks(np.random.permutation, dtype=float, meta=np.empty((0, 2)))
+
+
+RECHUNKED = {
+    "fewer": lambda rows: (rows, rows[:, 0].rechunk(60)),
+    "one": lambda rows: (rows, rows[:, 0].rechunk(-1)),
+    "there and back": lambda rows: (
+        rows,
+        rows[:, 0].rechunk(-1).map_blocks(np.copy).rechunk(20),
+    ),
+    "X": lambda rows: (rows.rechunk((60, -1)), rows[:, 0]),
+    "a column": lambda rows: (
+        rows,
+        da.concatenate([rows, rows[:, :1].rechunk((-1, 1)).rechunk((20, 1))], axis=1)[
+            :, 2
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RECHUNKED)
+def test_rows_pair_whatever_the_chunks_of_one_array_became(case):
+    pairs = list(iter_blocks(*RECHUNKED[case](shuffled_rows())))
+    for X, y in pairs:
+        np.testing.assert_array_equal(X[:, 0], y)
+    check_ids(np.concatenate([y for _, y in pairs]), [])
+
+
+def test_frames_of_one_array_pair():
+    rows = shuffled_rows()
+    X = dd.from_dask_array(rows, columns=["id", "z"])
+    for part, ids in iter_blocks(X, dd.from_dask_array(rows[:, 0])):
+        np.testing.assert_array_equal(part["id"], ids)
+
+
+def generate(numbers):
+    yield from numbers
+
+
+def test_bags_whose_partitions_are_generators_pair():
+    numbers = db.from_sequence(range(30), npartitions=6).map_partitions(generate)
+    X, y = numbers.map(str), numbers.map(float)
+    seen = [pair for block in iter_blocks(X, y) for pair in zip(*block, strict=True)]
+    assert [(int(text), int(number)) for text, number in seen] == [
+        (number, number) for number in range(30)
+    ]
+    zipped = db.zip(numbers, numbers.map(float))
+    pairs = list(iter_blocks(zipped.pluck(0), zipped.pluck(1)))
+    assert [number for block, _ in pairs for number in block] == list(range(30))
+
+
+@pytest.mark.parametrize("operation", ["shuffle", "sort", "sample each", "merge"])
+def test_columns_of_wrappers_side_by_side_are_of_the_same_rows(operation):
+    X, y, _ = make_data(4, [operation], "frames")
+    columns = ColumnTransformer(
+        [
+            ("id", Incremental(MaxAbsScaler()), [True, False]),
+            ("same", Incremental(MaxAbsScaler()), [True, False]),
+            ("k", Incremental(MaxAbsScaler()), [False, True]),
+        ]
+    )
+    beside = columns.fit_transform(X)
+    largest = N_ROWS - 1
+    for received in (beside.compute(), *(block for (block,) in iter_blocks(beside))):
+        ids = np.rint(received[:, 0] * largest)
+        np.testing.assert_array_equal(received[:, 1], received[:, 0])
+        np.testing.assert_allclose(received[:, 2], ids % 7 / 6)
+    pairs = zip(*((b, t) for b, t in iter_blocks(beside, y)), strict=True)
+    rows, targets = map(np.concatenate, pairs)
+    np.testing.assert_array_equal(np.rint(rows[:, 0] * largest) % 2, targets)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 10}, {"max_iter": 2}])
+def test_scalers_of_a_shuffled_frame_and_a_model_take_the_same_rows(options):
+    rng = np.random.default_rng(0)
+    side = rng.integers(0, 2, 400) * 2.0 - 1
+    frame = pd.DataFrame({"a": side, "b": side * 3, "k": rng.integers(0, 50, 400)})
+    frame["y"] = (side > 0).astype(int)
+    shuffled = dd.from_pandas(frame, npartitions=5).shuffle("k")
+    X, y = shuffled[["a", "b"]], shuffled["y"]
+    model = Incremental(SGDClassifier(random_state=0), classes=[0, 1], **options)
+    scalers = Incremental(StandardScaler()), Incremental(MaxAbsScaler())
+    assert make_pipeline(*scalers, model).fit(X, y).score(X, y) == 1.0

@@ -31,14 +31,15 @@ class Aligned:
     collections : dict of str to collection
         The first one rules: the others are cut where it is cut. What a wrapper mapped
         from a dataframe is that dataframe here.
-    maps : dict of str to callable
-        What those dataframes, as an array of partitions, are still to go through.
+    maps : dict of str to (list of str, callable)
+        How to make what was mapped: the names of its dataframes, and what takes an
+        array of the partitions of each of them.
     n_rows : tuple of int or None
         The rows of each block, where the collections know them.
     """
 
     collections: dict[str, Any]
-    maps: dict[str, Callable[[Any], Any]]
+    maps: dict[str, tuple[list[str], Callable[..., Any]]]
     n_rows: tuple[int, ...] | None
 
 
@@ -64,10 +65,17 @@ def align(collections: Mapping[str, Any]) -> Aligned:
     """
     # What a wrapper mapped is read with the dataframe it came from: a shuffle of it has
     # another order wherever it is computed apart.
-    origins = {n: origin for n, v in collections.items() if (origin := origin_of(v))}
-    maps = {name: map_blocks for name, (_, map_blocks) in origins.items()}
-    collections = {**collections, **{n: frame for n, (frame, _) in origins.items()}}
-    collections = {name: as_series(value) for name, value in collections.items()}
+    sources: dict[str, Any] = {}
+    maps = {}
+    for name, value in collections.items():
+        origin = origin_of(value)
+        if origin is None:
+            sources[name] = as_series(value)
+            continue
+        names = [f"{name} ({number})" for number in range(len(origin.frames))]
+        sources.update(zip(names, origin.frames, strict=True))
+        maps[name] = names, origin.map_blocks
+    collections = sources
     leader, first = next(iter(collections.items()))
     if not is_lazy(first):
         lazy = next(name for name, value in collections.items() if is_lazy(value))

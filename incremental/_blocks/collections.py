@@ -96,6 +96,6 @@ def as_series(value: Any) -> Any:
 
 
 def origin_of(value: Any) -> Any:
-    """Return the dataframe that an array was mapped from and the map, if known."""
-    origins = getattr(value, "origins", ()) if is_array(value) else ()
-    return origins[0] if origins and known_rows(value) is None else None
+    """Return the `Origin` of an array, if it is known and its rows are not."""
+    origin = getattr(value, "origin", None) if is_array(value) else None
+    return None if origin is None or known_rows(value) is not None else origin

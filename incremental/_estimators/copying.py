@@ -16,7 +16,8 @@ import numpy as np
 
 from incremental._estimators.composition import last_step
 
-Gaps = dict[int, tuple[int, ...]]
+# The shape and type of each array of a value, and the strides of those with gaps.
+Layout = list[tuple[Any, ...]]
 
 
 def copy_estimator(estimator: Any) -> Any:
@@ -27,7 +28,7 @@ def copy_estimator(estimator: Any) -> Any:
     estimator : estimator
         It may have been pickled before; its arrays may be read-only.
     """
-    copied = _with_gaps(copy.deepcopy(estimator), gaps_of(estimator))
+    copied = _laid_out(copy.deepcopy(estimator), layout_of(estimator))
     for node in _birch_nodes(copied):
         # The nodes of Birch write to a buffer and read from a view of it. Copying and
         # pickling make two arrays of them.
@@ -54,28 +55,42 @@ class Travelling:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the value and where its arrays have gaps."""
-        return _arrived, (self.value, gaps_of(self.value))
+        return _arrived, (self.value, layout_of(self.value))
 
 
-def gaps_of(value: Any) -> Gaps:
-    """Return the strides of those arrays of a value that have gaps in memory."""
-    return {
-        number: array.strides
-        for number, (array, _) in enumerate(_arrays(value))
-        if not array.flags.forc and min(array.strides) > 0 and not array.dtype.hasobject
-    }
+def layout_of(value: Any) -> Layout:
+    """Describe the arrays of a value; empty if none of them has gaps in memory."""
+    arrays = [array for array, _ in _arrays(value)]
+    has_gaps = [_has_gaps(array) for array in arrays]
+    if not any(has_gaps):
+        return []
+    return [
+        (array.shape, array.dtype, array.strides if gaps else None)
+        for array, gaps in zip(arrays, has_gaps, strict=True)
+    ]
 
 
-def _arrived(value: Any, gaps: Gaps) -> Travelling:
-    return Travelling(_with_gaps(value, gaps))
+def _has_gaps(array: Any) -> bool:
+    if array.flags.forc or array.dtype.hasobject:
+        return False
+    return bool(array.size) and min(array.strides) > 0
 
 
-def _with_gaps(value: Any, gaps: Gaps) -> Any:
-    """Put gaps into the arrays of a copy."""
+def _arrived(value: Any, layout: Layout) -> Travelling:
+    return Travelling(_laid_out(value, layout))
+
+
+def _laid_out(value: Any, layout: Layout) -> Any:
+    """Put gaps into the arrays of a copy, if it has the same arrays."""
+    found = list(_arrays(value)) if layout else []
+    alike = [(array.shape, array.dtype) for array, _ in found]
+    # A class may leave arrays out of its copies.
+    if alike != [(shape, dtype) for shape, dtype, _ in layout]:
+        return value
     made: dict[int, Any] = {}
-    for number, (array, put) in enumerate(list(_arrays(value)) if gaps else ()):
-        if number in gaps and id(array) not in made:
-            made[id(array)] = _with_strides(array, gaps[number])
+    for (array, put), (_, _, strides) in zip(found, layout, strict=True):
+        if strides is not None and id(array) not in made:
+            made[id(array)] = _with_strides(array, strides)
         if id(array) in made:
             put(made[id(array)])
     return value
@@ -109,7 +124,7 @@ def _arrays(value: Any) -> Iterator[tuple[Any, Callable[[Any], None]]]:
         for key, held in items:
             if type(held) is np.ndarray:
                 yield held, partial(setitem, holder, key)
-            else:
+            elif not isinstance(held, str | int | float | None):
                 stack.append(held)
 
 

@@ -44,7 +44,10 @@ def in_its_type(estimator: Any, X: Any) -> tuple[Any, bool]:
     # They take float32 as it is, and all else as float64.
     if wanted == (own if own == np.float32 else np.float64):
         return X, False
-    return X.astype(wanted), not np.can_cast(own, wanted, "safe")
+    cast = X.astype(wanted)
+    if own.kind in "iu" and isinstance(X, np.ndarray):
+        return cast, bool((cast != X).any())
+    return cast, not np.can_cast(own, wanted, "safe")
 
 
 def warn_of_rounding() -> None:

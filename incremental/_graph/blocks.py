@@ -6,18 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from operator import itemgetter
 from typing import Any
 
 import dask
-import dask.array as da
-import numpy as np
 from dask.core import flatten
-from dask.highlevelgraph import HighLevelGraph
 from dask.utils import ensure_dict
 
 from incremental._blocks.align import Aligned, align
 from incremental._blocks.collections import as_lists, is_frame, merge_columns
+from incremental._blocks.mapped_array import pick_blocks
 from incremental._blocks.rows import check_rows
 from incremental._graph.joint import (
     optimize_together,
@@ -128,13 +125,13 @@ def _read(aligned: Aligned) -> tuple[list[Source], Graph]:
         tasks, keys, shuffled = _read_frames(frames)
         if maps:
             # With a map among them each goes a way of its own.
-            for number, name in enumerate(frames):
-                piece = _pieces(tasks, keys, number)
-                if name in maps:
-                    piece = merge_columns(name, maps[name](piece))
-                others[name] = piece
+            pieces = {n: pick_blocks(tasks, keys, at) for at, n in enumerate(frames)}
+            for name, (needed, map_blocks) in maps.items():
+                mapped = map_blocks(*map(pieces.pop, needed))
+                others[name] = merge_columns(name, mapped)
+            others.update(pieces)
         else:
-            graph, sources = tasks, [Source(tuple(frames), keys)]
+            graph, sources = share_fused(tasks), [Source(tuple(frames), keys)]
     if others:
         graph = share_fused({**graph, **optimize_together(others.values())})
         sources += [
@@ -142,7 +139,8 @@ def _read(aligned: Aligned) -> tuple[list[Source], Graph]:
             for name, value in others.items()
         ]
     graph = _with_persisted(graph, sources, collections.values())
-    _check_order(graph, sources, set(frames) if shuffled else set())
+    shuffles = {*frames, *maps} if shuffled else set()
+    _check_order(graph, sources, shuffles)
     return sources, graph
 
 
@@ -186,14 +184,6 @@ def _check_one_shuffle(frames: Iterable[str], joint: Any, n_stores: int) -> None
             "Pass `shuffle_method='tasks'` to what shuffles them, or persist the "
             "dataframe before taking its columns."
         )
-
-
-def _pieces(graph: dict[Key, Any], keys: list[Key], number: int) -> Any:
-    """Return one of the frames of each block, as a dask array of whole partitions."""
-    layer, name = f"frames-{keys[0][0]}", f"frame-{number}-{keys[0][0]}"
-    picks = {(name, at): (itemgetter(number), key) for at, key in enumerate(keys)}
-    layers = HighLevelGraph({layer: graph, name: picks}, {layer: set(), name: {layer}})
-    return da.Array(layers, name, ((np.nan,) * len(keys),), dtype=object)
 
 
 def _check_order(

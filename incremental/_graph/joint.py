@@ -7,7 +7,7 @@ where it is a shuffle, or draws at random, their rows would no longer pair.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -66,10 +66,11 @@ def share_fused(graph: Graph) -> Graph:
     found = dict(nodes)
     for key, inner in fused.items():
         # Its own result may stand in the graph under the name that it has inside.
-        taken = {one for one in inner.keys() & shared if _target(nodes, one) != key}
+        taken = {one for one in inner if one in shared and _target(nodes, one) != key}
         if taken:
-            for one in taken - found.keys():
-                found[one] = _whole(one, inner[one])
+            for one in taken:
+                if one not in found:
+                    found[one] = inner[one].substitute({}, key=one)
             found[key] = _without(nodes[key], inner, taken)
     return found
 
@@ -99,7 +100,7 @@ def reached(graph: Graph, keys: Iterable[Key], among: set[Key]) -> set[Key]:
         key = stack.pop()
         if key not in seen:
             seen.add(key)
-            stack.extend(graph[key].dependencies if key in graph else ())
+            stack.extend(getattr(graph.get(key), "dependencies", ()))
     return seen & among
 
 
@@ -146,15 +147,3 @@ def _without(node: Task, inner: Graph, taken: set[Key]) -> GraphNode:
             rest[key] = inner[key].substitute({}, key=key)
             stack.extend(inner[key].dependencies)
     return Task.fuse(*rest.values(), key=node.key)
-
-
-def _whole(key: Key, node: GraphNode) -> GraphNode:
-    """Return a task for several users: a bag's may yield what can be read only once."""
-    if not isinstance(node, Task):
-        return node
-    return Task(key, _call_whole, node.func, *node.args, **node.kwargs)
-
-
-def _call_whole(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    value = function(*args, **kwargs)
-    return list(value) if isinstance(value, Iterator) else value

@@ -30,6 +30,10 @@ def literals(values: dict[Key, Any]) -> Graph:
     return {key: DataNode(key, value) for key, value in values.items()}
 
 
+# Not files, which are iterators as well.
+_READ_ONCE = ("builtins", "itertools")
+
+
 class PlannedBlock(NamedTuple):
     """The tasks of one block, in a plan."""
 
@@ -178,7 +182,13 @@ class _Read:
     def __call__(self, *values: Any) -> Any:
         # With a gate there is one value more than needs.
         with noted(f"while computing {self.where}"):
-            return self.node(dict(zip(self.needs, values, strict=False)))
+            return _whole(self.node(dict(zip(self.needs, values, strict=False))))
+
+
+def _whole(value: Any) -> Any:
+    """Return a list of what can be read only once, as the partition of a bag may be."""
+    lazy = isinstance(value, Iterator) and type(value).__module__ in _READ_ONCE
+    return list(value) if lazy else value
 
 
 def dependencies_first(

@@ -10,6 +10,7 @@ from typing import Any
 
 import dask
 from dask.delayed import Delayed
+from dask.utils import funcname, key_split
 from toolz import merge
 
 from incremental._graph.blocks import Blocks, Source
@@ -21,6 +22,7 @@ from incremental._graph.task_spec import (
     Graph,
     GraphNode,
     Key,
+    Task,
     TaskRef,
     as_nodes,
 )
@@ -98,7 +100,7 @@ def _statistics(blocks: Blocks) -> list[Key]:
     reads = _some_reads(ordered, needs)
     users = _some_users(blocks, ordered, needs)
     reducing = {k for k in ordered if len(reads[k]) > 2 and len(users[k]) > 1}
-    reducing -= _uses_of_stores(ordered, needs)
+    reducing -= _uses_of_stores(ordered, needs) | _moves_of_rows(nodes, ordered)
     direct = dependencies_first(outputs - reducing, needs, reducing)
     used_directly = {key for key in direct if len(needs(key)) == 0}
     nearest = {need for key in direct for need in needs(key)} | outputs
@@ -126,6 +128,24 @@ def _uses_of_stores(ordered: list[Key], needs: Callable[[Key], list[Key]]) -> se
         if key in found:
             found.update(after.intersection(needs(key)))
     return found | on_disk
+
+
+def _moves_of_rows(nodes: Graph, ordered: list[Key]) -> set[Key]:
+    """Find the tasks that put chunks together, and those whose results are cut.
+
+    What they yield are rows. Computed apart from other columns of the same rows, they
+    would not pair with these where rows are drawn as they are read.
+    """
+    moves = {key for key in ordered if key_split(key).endswith("rechunk-merge")}
+    for key in ordered:
+        node = nodes.get(key)
+        if isinstance(node, Task):
+            inner = node.args[0].values() if node.has_subgraph() else [node]
+            cuts = (
+                one for one in inner if funcname(getattr(one, "func", 0)) == "getitem"
+            )
+            moves.update(*(one.dependencies for one in cuts))
+    return moves
 
 
 def _some_reads(

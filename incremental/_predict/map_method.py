@@ -26,7 +26,7 @@ from incremental._blocks.columns import (
     columns_of,
     declared_columns,
 )
-from incremental._blocks.mapped_array import Partitions, untuned
+from incremental._blocks.mapped_array import Origin, Partitions, untuned
 from incremental._blocks.rows import n_rows
 from incremental._blocks.stages import remember
 from incremental._errors import noted
@@ -121,11 +121,11 @@ def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
     mapped = map_blocks(X)
     if not is_array(mapped) or known_rows(mapped) is not None:
         return mapped
-    if is_frame(X):
-        return Partitions.view(mapped, (X, map_blocks))
-    for frame, before in getattr(X, "origins", ()):
-        return Partitions.view(mapped, (frame, compose(map_blocks, before)))
-    return Partitions.view(mapped)
+    origin = Origin((X,), map_blocks) if is_frame(X) else None
+    before = getattr(X, "origin", None) if is_array(X) else None
+    if before is not None:
+        origin = Origin(before.frames, compose(map_blocks, before.map_blocks))
+    return Partitions.view(mapped, origin)
 
 
 def _map_blocks(

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
 from sklearn.cluster import Birch
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 
-from incremental._estimators.copying import aligned, copy_estimator
+from incremental._estimators.copying import Travelling, aligned, copy_estimator
 from tests.contracts import assert_same_state
 
 
@@ -82,3 +84,37 @@ def test_frames_at_odd_addresses_are_copied():
 )
 def test_other_data_is_not_copied(piece):
     assert aligned(piece) is piece
+
+
+class Forgetful(BaseEstimator):
+    """Leaves an array out of its copies."""
+
+    def __init__(self):
+        self.cache = np.zeros((10, 3))
+        self.gaps = np.arange(40.0).reshape(10, 4)[:, ::2]
+        self.table = np.arange(20.0).reshape(5, 4)
+
+    def __getstate__(self):
+        return {k: v for k, v in vars(self).items() if k != "cache"}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+
+
+def test_an_estimator_that_leaves_arrays_out_of_its_copies_keeps_the_others():
+    copied = copy_estimator(Forgetful())
+    np.testing.assert_array_equal(copied.gaps, Forgetful().gaps)
+    np.testing.assert_array_equal(copied.table, Forgetful().table)
+
+
+@pytest.mark.parametrize("how", ["copy", "pickle"])
+def test_gaps_between_the_rows_of_an_array_stay(how):
+    estimator = make_pipeline(MaxAbsScaler())
+    estimator[0].scale_ = np.asfortranarray(np.arange(16.0).reshape(4, 4))[:2]
+    travelled = (
+        copy_estimator(estimator)
+        if how == "copy"
+        else pickle.loads(pickle.dumps(Travelling(estimator))).value
+    )
+    assert travelled[0].scale_.strides == estimator[0].scale_.strides
+    np.testing.assert_array_equal(travelled[0].scale_, estimator[0].scale_)
