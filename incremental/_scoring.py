@@ -19,6 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from incremental._blocks import Blocks, align, check_rows, is_lazy, n_rows
 from incremental._chain import map_blocks, scheduler
 from incremental._compose import last_step
+from incremental._config import configured
 from incremental._copy import writes_to_input
 from incremental._documents import as_list
 
@@ -99,7 +100,7 @@ def score_blocks(
     partial_score, finish = score_of(estimator)
     parts = map_blocks(
         blocks,
-        partial(_score_block, blocks.names, estimator, partial_score),
+        configured(partial(_score_block, blocks.names, estimator, partial_score)),
         get=scheduler(),
         name="score",
         order=order,
@@ -266,7 +267,7 @@ class OnBlocks:
         """
         parts = map_blocks(
             self._blocks,
-            partial(_respond, self._blocks.names, self._estimator, calls),
+            configured(partial(_respond, self._blocks.names, self._estimator, calls)),
             get=scheduler(),
             name="score",
             order=self._order,

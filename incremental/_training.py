@@ -24,6 +24,7 @@ from incremental._chain import (
 )
 from incremental._checkpoint import Checkpoints
 from incremental._compose import steps_before_last, transform
+from incremental._config import configured
 from incremental._copy import copy_estimator
 from incremental._digest import DIFFERS, REMEDY, UNKNOWN, compared, digest
 from incremental._known import learns_row_by_row, rows_in_cache
@@ -116,13 +117,13 @@ class Training:
             start = start._replace(digests=progress.fitting.digests)
         fitting: Fitting = fold(
             blocks,
-            plan.step,
+            configured(plan.step),
             start,
             order=progress.order[progress.place : stop],
             prefetch=resolve_prefetch(self.prefetch, self.get, plan.per_thread),
             get=self.get,
             name=plan.name,
-            prepare=plan.prepare,
+            prepare=None if plan.prepare is None else configured(plan.prepare),
             prepare_name=plan.prepare_name,
             watch=watch,
         )
