@@ -15,6 +15,7 @@ from incremental._blocks.rows import rows_in_cache
 from incremental._blocks.stages import trace
 from incremental._errors import noted
 from incremental._estimators.composition import steps_before_last, transform
+from incremental._estimators.configuration import configured
 from incremental._estimators.copying import copy_estimator
 from incremental._estimators.merge import merges
 from incremental._estimators.traits import learns_row_by_row
@@ -109,13 +110,13 @@ class Training:
             start = start._replace(digests=progress.fitting.digests)
         fitting: Fitting = fold(
             blocks,
-            plan.step,
+            configured(plan.step),
             start,
             order=progress.order[progress.place : stop],
             prefetch=self.scheduler.look_ahead(self.prefetch, plan.per_thread),
             scheduler=self.scheduler,
             name=plan.name,
-            prepare=plan.prepare,
+            prepare=None if plan.prepare is None else configured(plan.prepare),
             prepare_name=plan.prepare_name,
             watch=watch,
         )

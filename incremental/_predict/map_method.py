@@ -11,6 +11,7 @@ import numpy as np
 from dask.delayed import Delayed
 from dask.sizeof import sizeof
 from dask.tokenize import tokenize
+from sklearn import get_config
 from toolz import compose
 
 from incremental._blocks.collections import (
@@ -30,6 +31,11 @@ from incremental._blocks.mapped_array import Origin, Partitions, untuned
 from incremental._blocks.rows import n_rows
 from incremental._blocks.stages import remember
 from incremental._errors import noted
+from incremental._estimators.configuration import (
+    Configured,
+    changed_settings,
+    configured,
+)
 from incremental._estimators.copying import Travelling, writes_to_input
 from incremental._estimators.documents import as_list
 from incremental._estimators.traits import scales_each_value
@@ -50,7 +56,8 @@ def map_method(
 ) -> Any:
     """Apply a method of a fitted estimator to every block of a collection.
 
-    The estimator is one node of the graph, whatever the number of blocks.
+    The estimator is one node of the graph, whatever the number of blocks. It works
+    under the configuration that scikit-learn has at the time of the call.
 
     Parameters
     ----------
@@ -82,10 +89,11 @@ def map_method(
     empty = [_with_index(one, X) for one in (output if several else [output])]
     declared = [Declared(one, rounds=meta is not None) for one in empty]
     columns = declared_columns(X)
-    name = f"{type(estimator).__name__}-{tokenize(estimator)}"
+    token = tokenize(estimator, *changed_settings().items())
+    name = f"{type(estimator).__name__}-{token}"
     # As `dask.delayed` makes it, dask cannot fuse it with a dataframe of one partition:
     # it gives the task another name there than the task itself has.
-    model = Delayed(name, {name: Travelling(estimator)})
+    model = Delayed(name, {name: Travelling((estimator, get_config()))})
     if not several:
         mapped = _map(
             _apply, method, X, empty[0], model, method, params, declared[0], columns
@@ -100,7 +108,7 @@ def map_method(
                 params={},
                 declared=declared[0],
             )
-            remember(mapped, X, call)
+            remember(mapped, X, configured(call))
         return mapped
     anything = np.empty(0, dtype=object)
     outputs = _map(
@@ -193,7 +201,9 @@ def _apply(
     position = block_id[0] if partition_info is None else partition_info["number"]
     with noted(f"in {method} of block {position}"):
         check_columns(columns_of({"X": block}), columns, "what the collection declares")
-        return _call(block, model.value, method, params, declared)
+        estimator, config = model.value
+        call = Configured(_call, config)
+        return call(block, estimator, method, params, declared)
 
 
 def _call(block: Any, estimator: Any, method: str, params: Any, declared: Any) -> Any:

@@ -19,6 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from incremental._blocks.collections import is_lazy
 from incremental._blocks.rows import check_rows, n_rows
 from incremental._estimators.composition import last_step
+from incremental._estimators.configuration import configured
 from incremental._estimators.copying import writes_to_input
 from incremental._estimators.documents import as_list
 from incremental._graph.blocks import Blocks, read_blocks
@@ -104,7 +105,7 @@ def score_blocks(
     partial_score, finish = score_of(estimator)
     parts = map_blocks(
         blocks,
-        partial(_score_block, blocks.names, estimator, partial_score),
+        configured(partial(_score_block, blocks.names, estimator, partial_score)),
         scheduler=active_scheduler(),
         name="score",
         order=order,
@@ -271,7 +272,7 @@ class OnBlocks:
         """
         parts = map_blocks(
             self._blocks,
-            partial(_respond, self._blocks.names, self._estimator, calls),
+            configured(partial(_respond, self._blocks.names, self._estimator, calls)),
             scheduler=active_scheduler(),
             name="score",
             order=self._order,
