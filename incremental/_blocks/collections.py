@@ -53,6 +53,7 @@ def known_rows(collection: Any) -> tuple[int, ...] | None:
 
 
 def n_blocks(collection: Any) -> int:
+    """Count the blocks of a collection."""
     if is_array(collection):
         return int(collection.numblocks[0])
     return int(collection.npartitions)
@@ -78,6 +79,7 @@ def merge_columns(name: str, array: Any) -> Any:
 
 
 def describe(collection: Any) -> str:
+    """Say of which kind a collection is."""
     if is_array(collection):
         known = "unknown" if known_rows(collection) is None else "known"
         return f"dask array of {known} chunk sizes"
