@@ -69,8 +69,9 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         with ExitStack() as stack:
             stack.enter_context(self._termination)
-            self._folder.lock()
+            # First, as a lock that fails half way, or is interrupted, is one too.
             stack.callback(self._folder.unlock)
+            self._folder.lock()
             for name in self._folder.names(PART):
                 self._folder.remove(name)
             self._stack = stack.pop_all()
