@@ -254,6 +254,9 @@ optional
             tasks.end_fit(progress.fitting)
             if progress.fitting.rounded:
                 warn_of_rounding()
+            if checkpoints is not None:
+                # The process may have been asked to end since the last pass.
+                checkpoints.end_pass(progress)
             self._commit(progress, progress.history)
             if checkpoints is not None:
                 checkpoints.finish(keep=self.keep_checkpoint)

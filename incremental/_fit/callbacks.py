@@ -62,7 +62,8 @@ class FitTasks:
         self._passes += 1
         for _ in range(progress.place):
             self._pass.subcontext(task_name="block")
-        self._begin_block()
+        if not progress.stop:
+            self._begin_block()
 
     def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
         """End the task of a block and begin the next; return whether to stop."""

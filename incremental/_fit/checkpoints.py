@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any
@@ -29,7 +30,7 @@ from incremental._fit.passes import Progress
 from incremental._fit.step import Fitting
 from incremental._fit.termination import Termination
 
-MAGIC = b"incremental checkpoint 2\n"
+MAGIC = b"incremental checkpoint 3\n"
 NAME = re.compile(r"(\d{12})\.checkpoint")
 FINISHED = re.compile(r"finished-\d{12}\.checkpoint")
 PART = re.compile(r"\d{12}\.checkpoint\.[0-9a-f]+\.part")
@@ -68,8 +69,9 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         with ExitStack() as stack:
             stack.enter_context(self._termination)
-            self._folder.lock()
+            # First, as a lock that fails half way, or is interrupted, is one too.
             stack.callback(self._folder.unlock)
+            self._folder.lock()
             for name in self._folder.names(PART):
                 self._folder.remove(name)
             self._stack = stack.pop_all()
@@ -130,7 +132,8 @@ class Checkpoints:
         # One that is ahead was torn, as the fit went on from before it.
         kept = sorted(name for name in self._own if name <= newest)[-KEPT:]
         for name in [*self._own.difference(kept), *self._finished]:
-            self._folder.remove(name)
+            advice = "It is not needed any more."
+            self._try(name, advice, partial(self._folder.remove, name))
         self._own.intersection_update(kept)
         self._finished = []
 
@@ -149,7 +152,9 @@ class Checkpoints:
         self._finished = self._folder.names(FINISHED)
         names = self._folder.names(NAME)
         self._own = set(names)
-        for name in reversed(names):
+        # Whoever finished a fit there may have been stopped before all were removed.
+        over = max(self._finished, default="").removeprefix("finished-")
+        for name in reversed([name for name in names if name > over]):
             try:
                 manifest, body = _parse(self._folder.read(name))
             except ValueError as error:
@@ -163,28 +168,35 @@ class Checkpoints:
             progress: Progress = pickle.loads(body)
             estimator = copy_estimator(progress.fitting.estimator)
             progress.fitting = progress.fitting._replace(estimator=estimator)
+            progress.best = copy_estimator(progress.best)
             return progress
         return None
 
     def finish(self, *, keep: bool) -> None:
         """Remove the checkpoints, or mark them so that no fit goes on from them.
 
+        The last one is marked first: with it there, no fit goes on from those before.
         A failure is a warning, since the fit is over.
         """
-        for name in sorted(self._own):
-            try:
-                if keep:
-                    self._folder.rename(name, f"finished-{name}")
-                else:
-                    self._folder.remove(name)
-            except Exception as error:
-                warnings.warn(
-                    f"The fit is over, but its checkpoint {name} stays in "
-                    f"{self._folder.path!r}: {error!r}. Remove it, or the next fit "
-                    "there goes on from it.",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
+        why = "Remove it, or the next fit there goes on from it."
+        own = sorted(self._own, reverse=True)
+        for name in own if keep else own[:1]:
+            marked = f"finished-{name}"
+            self._try(name, why, partial(self._folder.rename, name, marked))
+        if not keep:
+            for name in [*reversed(own[1:]), *(f"finished-{name}" for name in own[:1])]:
+                self._try(name, why, partial(self._folder.remove, name))
+
+    def _try(self, name: str, advice: str, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except Exception as error:
+            warnings.warn(
+                f"The checkpoint {name} stays in {self._folder.path!r}: {error!r}. "
+                f"{advice}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
     def _compare(self, received: Mapping[str, str]) -> None:
         expected = self._fingerprint

@@ -186,14 +186,13 @@ class RemoteFolder:
         RuntimeError
             If another one has the folder, or left its lock there.
         """
-        mine = _myself()
+        self._lock = mine = _myself()
         holder = self._holder()
         if holder is None or _is_dead(holder):
             self._files.pipe_file(self._at(LOCK), mine)
             holder = self._holder()  # which may be another one by now
         if holder != mine:
             raise _in_use(self.path, (holder or b"").decode(errors="replace"))
-        self._lock = mine
 
     def unlock(self) -> None:
         """Let other processes in."""

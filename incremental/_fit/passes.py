@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from incremental._estimators.copying import copy_estimator
+from incremental._estimators.copying import Travelling, copy_estimator
 from incremental._fit.digests import SIZE
 from incremental._fit.step import Fitting
 
@@ -48,6 +48,8 @@ class Progress:
         What a pass has to exceed to count as progress.
     stale : int
         How many passes in a row did not.
+    stop : bool
+        Whether an observer ended the pass under way or, between passes, the fit.
     """
 
     fitting: Fitting
@@ -64,6 +66,15 @@ class Progress:
     best_score: float = -math.inf
     best_merit: float = -math.inf
     stale: int = 0
+    stop: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the best estimator so that it predicts the same bits."""
+        return {**vars(self), "best": Travelling(self.best)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled."""
+        vars(self).update({**state, "best": state["best"].value})
 
     def all_digests(self) -> dict[int, bytes]:
         """Return what describes the blocks, with those of the pass under way."""
@@ -144,9 +155,8 @@ class Passes:
 
     def finish(self, progress: Progress) -> Progress:
         """Make the passes that are left."""
-        stop = False
-        while not (stop or self._is_over(progress)):
-            stop = self._one_pass(progress)
+        while not self._is_over(progress):
+            self._one_pass(progress)
         if progress.best is not None:
             progress.fitting = progress.fitting._replace(estimator=progress.best)
         return progress
@@ -168,56 +178,53 @@ class Passes:
         if progress.order:
             return False
         return (
-            len(progress.history) >= self.max_iter
+            progress.stop
+            or len(progress.history) >= self.max_iter
             or progress.stale >= self.n_iter_no_change
         )
 
-    def _one_pass(self, progress: Progress) -> bool:
-        """Make a pass, or the rest of it, and return whether to stop."""
+    def _one_pass(self, progress: Progress) -> None:
+        """Make a pass, or the rest of it."""
         began = time.perf_counter() - progress.seconds
         if not progress.order:
             progress.order = self._draw(progress)
             progress.before = progress.fitting._replace(estimator=None)
         for observer in self.observers:
             observer.begin_pass(progress, len(progress.order))
-        while progress.place < len(progress.order):
-            stop = self._run(progress, began)
-            if stop:
-                break
+        while not progress.stop and progress.place < len(progress.order):
+            self._run(progress, began)
         if progress.fitting.n_rows == 0:
             raise ValueError("X has no rows in any block; expected at least one.")
         self._record(progress, time.perf_counter() - began)
         if self.verbose:
             print(self._describe(progress.history[-1]))  # noqa: T201
-        return self._any(one.end_pass(progress) for one in self.observers)
+        self._tell(progress, lambda one: one.end_pass(progress))
 
-    def _run(self, progress: Progress, began: float) -> bool:
-        """Fit the next blocks of a pass, and return whether it is to stop there."""
+    def _run(self, progress: Progress, began: float) -> None:
+        """Fit the next blocks of a pass."""
         first = progress.place
-        stop = False
 
         def watch(place: int, load: Callable[[], Fitting]) -> bool:
-            nonlocal stop
             progress.place = first + place + 1
             progress.seconds = time.perf_counter() - began
-            stop = self._any(one.end_block(progress, load) for one in self.observers)
-            return stop
+            self._tell(progress, lambda one: one.end_block(progress, load))
+            return progress.stop
 
         progress.fitting, reached = self.run(
             progress, watch if self.observers else None
         )
-        if self.observers and not stop and progress.place != reached:
+        if self.observers and not progress.stop and progress.place != reached:
             raise RuntimeError(
                 "The active scheduler does not tell dask's callbacks of its tasks, as "
                 "`checkpoint` and `set_callbacks` need it. Use one of dask's own."
             )
-        if not stop:
+        if not progress.stop:
             progress.place = reached
-        return stop
 
-    def _any(self, stops: Iterable[bool]) -> bool:
-        """Ask all observers, also where the first says that the fit is to stop."""
-        return any(list(stops))
+    def _tell(self, progress: Progress, tell: Callable[[Observer], bool]) -> None:
+        """Tell all observers; those that save hear of a stop by those before."""
+        for one in self.observers:
+            progress.stop = tell(one) or progress.stop
 
     def _describe(self, record: dict[str, Any]) -> str:
         judged = (
@@ -262,6 +269,7 @@ class Passes:
         progress.digests = progress.all_digests()
         progress.fitting = progress.fitting._replace(digests=b"")
         progress.order, progress.place, progress.seconds = [], 0, 0.0
+        progress.stop = False
         if self.early_stopping and score is not None:
             self._keep_best(progress, score)
             self._count_stale(progress, score)

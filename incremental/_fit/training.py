@@ -151,6 +151,11 @@ class Training:
             "the inputs": ", ".join(self.blocks.names),
             "the number of blocks": len(self.blocks),
             "the lengths of the blocks": self.blocks.n_rows,
+            **{
+                f"the values of {name}": tokenize(value)
+                for name, value in self.rows.items()
+                if not is_lazy(value)
+            },
         }
 
     def note_unfitted(self, progress: Progress, validation: Blocks | None) -> None:

@@ -21,6 +21,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
+from sklearn.decomposition import IncrementalPCA
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -632,10 +633,119 @@ def test_another_format_is_refused_and_kept(data, tmp_path):
     newest = files(tmp_path)[-1]
     rest = newest.read_bytes().split(b"\n", 2)[2]
     first = b"incremental checkpoint 1\n"
-    later = b"incremental checkpoint 3\n"
+    later = b"incremental checkpoint 4\n"
     for line, checked in ((first, rest), (later, later + rest)):
         check = hashlib.sha256(checked).hexdigest().encode()
         newest.write_bytes(line + check + b"\n" + rest)
         with pytest.raises(RuntimeError, match="has the format"):
             make(tmp_path).fit(*lazy)
         assert newest.exists()
+
+
+def test_the_best_estimator_of_a_fit_that_goes_on_predicts_the_same_bits(tmp_path):
+    X = np.random.default_rng(1).normal(size=(600, 20))
+    y = (X[:, 0] + 0.3 * np.random.default_rng(2).normal(size=600) > 0).astype(int)
+    lazy = as_dask(X, (60,) * 10), as_dask(y, (60,) * 10)
+    pipe = make_pipeline(IncrementalPCA(5), SGD)
+    options = {"early_stopping": True, "max_iter": 4, "n_iter_no_change": 50}
+    expected = make(None, pipe, **options).fit(*lazy)
+    scores = [record["score"] for record in expected.history_]
+    assert np.argmax(scores) < 3
+    interrupted(make(tmp_path, pipe, **options), 34, *lazy)
+    received = make(tmp_path, pipe, **options).fit(*lazy)
+    one, other = expected.estimator_, received.estimator_
+    assert one[0].components_.strides == other[0].components_.strides
+    assert np.array_equal(one.decision_function(X), other.decision_function(X))
+
+
+def test_a_fit_that_was_stopped_while_it_removed_is_over(data, tmp_path, monkeypatch):
+    X, y = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    unlink = os.unlink
+
+    def stop(path, **options):
+        if str(path).endswith(".checkpoint"):
+            raise KeyboardInterrupt
+        unlink(path, **options)
+
+    model = make(tmp_path, checkpoint_every=6)
+    monkeypatch.setattr("os.unlink", stop)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    monkeypatch.undo()
+    assert hasattr(model, "estimator_")
+    assert files(tmp_path)
+    told = []
+
+    class Telling(Breaking):
+        def on_fit_task_end(self, estimator, context):
+            told.append(context.task_name)
+
+    make(tmp_path, checkpoint_every=6).set_callbacks(Telling(0)).fit(X, y)
+    assert told.count("block") == 12
+    assert not files(tmp_path)
+
+
+class Stopping(Breaking):
+    """A callback that ends a pass after a block, or the fit after a pass."""
+
+    def __init__(self, after, task, *, terminate=False):
+        super().__init__(after)
+        self.task = task
+        self.terminate = terminate
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name != self.task:
+            return False
+        self.left -= 1
+        if self.left == 0 and self.terminate:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.left == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere processes get no signals")
+@pytest.mark.parametrize(("after", "task"), [(3, "block"), (1, "pass")])
+def test_that_a_callback_ended_it_is_known_when_a_fit_goes_on(
+    after, task, data, tmp_path
+):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    options = {"max_iter": 3, "checkpoint_every": 100}
+    expected = make(None, **options).set_callbacks(Stopping(after, task)).fit(*lazy)
+    stopped = Stopping(after, task, terminate=True)
+    with pytest.raises(SystemExit):
+        make(tmp_path, **options).set_callbacks(stopped).fit(*lazy)
+    received = make(tmp_path, **options).fit(*lazy)
+    assert_same_state(received.estimator_, expected.estimator_)
+    blocks = [record["blocks"] for record in expected.history_]
+    assert [record["blocks"] for record in received.history_] == blocks
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+def test_what_is_in_memory_beside_a_collection_is_compared_whole(name, tmp_path):
+    X = np.random.default_rng(0).normal(size=(900, 4))
+    given = {"y": (X[:, 0] > 0).astype(int), "sample_weight": np.ones(900)}
+    lazy = as_dask(X, (150,) * 6)
+    options = {"max_iter": 1, "classes": [0, 1]}
+    interrupted(make(tmp_path, **options), 4, lazy, **given)
+    # In a row that no digest holds.
+    changed = given[name].copy()
+    changed[1] = 1 - changed[1]
+    with pytest.raises(ValueError, match=f"the values of {name} was"):
+        make(tmp_path, **options).fit(lazy, **{**given, name: changed})
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_is_a_warning(
+    data, tmp_path, monkeypatch
+):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    unlink = os.unlink
+
+    def fail(path, **options):
+        if str(path).endswith("02.checkpoint"):
+            raise PermissionError("it sticks")
+        unlink(path, **options)
+
+    monkeypatch.setattr("os.unlink", fail)
+    with pytest.warns(RuntimeWarning, match="it sticks"):
+        received = make(tmp_path, max_iter=1).fit(*lazy)
+    expected = make(None, max_iter=1).fit(*lazy)
+    assert_same_state(received.estimator_, expected.estimator_)

@@ -251,3 +251,15 @@ def test_a_fit_removes_its_own_checkpoints_only(lazy, tmp_path):
 
     make(tmp_path).set_callbacks(Writing(0)).fit(*lazy)
     assert [path.name for path in files(tmp_path)] == ["000000000099.checkpoint"]
+
+
+@posix
+def test_a_lock_that_fails_half_way_is_released(lazy, tmp_path, monkeypatch):
+    def fail(number, length):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("os.ftruncate", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        make(tmp_path).fit(*lazy)
+    monkeypatch.undo()
+    make(tmp_path).fit(*lazy)

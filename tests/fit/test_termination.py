@@ -122,3 +122,12 @@ def test_the_process_ends_as_after_sigterm(tmp_path):
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stdout == ""
     assert len(files(tmp_path / "folder")) == 1
+
+
+def test_a_fit_that_is_asked_to_end_after_its_last_pass_is_saved(lazy, tmp_path):
+    expected = make(None).fit(*lazy)
+    with pytest.raises(SystemExit):
+        make(tmp_path).set_callbacks(Ending(1, "fit")).fit(*lazy)
+    assert files(tmp_path)[-1].name == "000000000012.checkpoint"
+    received = make(tmp_path).fit(*lazy)
+    assert_same_state(received.estimator_, expected.estimator_)
