@@ -239,9 +239,13 @@ def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
 def _described(value: Any) -> str:
     if isinstance(value, str | int | float | bool | None):
         return repr(value)
+    if isinstance(value, type):
+        return f"class {value.__module__}.{value.__qualname__}"
     if hasattr(value, "get_params") and not isinstance(value, FrozenEstimator):
-        # Its parameters have names of their own, and it is cloned.
-        return f"{type(value).__module__}.{type(value).__qualname__}"
+        # It is cloned, so that nothing else of it matters.
+        params = sorted(value.get_params(deep=False).items())
+        inner = ", ".join(f"{name}={_described(one)}" for name, one in params)
+        return f"{type(value).__module__}.{type(value).__qualname__}({inner})"
     if is_dask_collection(value):
         return f"{type(value).__name__} of {value.npartitions} blocks"
     if isinstance(value, list | tuple) and len(value) < 100:

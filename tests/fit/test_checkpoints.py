@@ -20,9 +20,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.decomposition import IncrementalPCA
-from sklearn.linear_model import SGDClassifier
+from sklearn.linear_model import Perceptron, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
@@ -749,3 +749,30 @@ def test_an_old_checkpoint_that_cannot_be_removed_is_a_warning(
         received = make(tmp_path, max_iter=1).fit(*lazy)
     expected = make(None, max_iter=1).fit(*lazy)
     assert_same_state(received.estimator_, expected.estimator_)
+
+
+class Vote(ClassifierMixin, BaseEstimator):
+    """Holds other estimators in a list, and a class, as parameters."""
+
+    def __init__(self, members=(), kind=SGDClassifier):
+        self.members = members
+        self.kind = kind
+
+    def partial_fit(self, X, y, classes=None):
+        self.classes_ = np.array(classes)
+        return self
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"members": [SGDClassifier(alpha=100.0)]}, {"kind": Perceptron}],
+)
+def test_other_parameters_of_estimators_in_a_list_and_other_classes_are_refused(
+    changed, tmp_path, data
+):
+    X, y = data
+    lazy = as_dask(X, CHUNKS), as_dask(y, CHUNKS)
+    first = Vote([SGDClassifier(alpha=0.1)])
+    interrupted(make(tmp_path, first, classes=[0, 1]), 9, *lazy)
+    with pytest.raises(ValueError, match="of another fit"):
+        make(tmp_path, clone(first).set_params(**changed), classes=[0, 1]).fit(*lazy)
