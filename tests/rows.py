@@ -199,7 +199,7 @@ def main(where, seed):
     names = list(OPERATIONS)
     if where == "cluster":  # where it is refused
         names.remove("disk shuffle")
-    for number in range(16 if where == "threads" else 8):
+    for number in range(12 if where == "threads" else 6):
         kind = ALWAYS_PAIR[number % len(ALWAYS_PAIR)]
         operations = list(rng.choice(names, size=rng.integers(1, 4)))
         case = int(rng.integers(1, 6)), operations, kind, int(rng.integers(1, 4))

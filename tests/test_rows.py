@@ -50,7 +50,7 @@ def account_or_refuse(n_partitions, operations, kind, stages):
             raise
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     n_partitions=st.integers(1, 5),
     operations=st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=3),
