@@ -201,8 +201,7 @@ def main(where, seed):
         names.remove("disk shuffle")
     for number in range(12 if where == "threads" else 3):
         kind = ALWAYS_PAIR[number % len(ALWAYS_PAIR)]
-        # dask itself may wait for ever on a cluster for the divisions of a dataframe
-        # that is sorted after it was shuffled from peer to peer, which is not done here.
+        # On a cluster each operation costs seconds.
         most = 4 if where == "threads" else 2
         operations = list(rng.choice(names, size=rng.integers(1, most)))
         case = int(rng.integers(1, 6)), operations, kind, int(rng.integers(1, 4))
