@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from dask.tokenize import tokenize
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
-from incremental._blocks.collections import is_lazy, known_rows
-from incremental._blocks.rows import check_rows, n_rows
+from incremental._blocks.block import Block
+from incremental._blocks.collections import as_collection, is_lazy
+from incremental._blocks.rows import n_rows, rows_in_cache
 from incremental._errors import noted
 from incremental._estimators.composition import (
     check_learns,
@@ -25,16 +29,20 @@ from incremental._estimators.composition import (
 from incremental._estimators.copying import copy_estimator
 from incremental._estimators.documents import as_documents
 from incremental._estimators.float_types import warn_of_rounding
-from incremental._estimators.traits import has_callbacks, is_scaler
+from incremental._estimators.traits import has_callbacks, traits_of
 from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled
-from incremental._fit.classes import as_classes, find_classes
+from incremental._fit.classes import as_classes, find_classes, n_outputs
+from incremental._fit.digests import check_digests, check_same, digests_of_some
 from incremental._fit.parameters import check_batch_size, check_passes
-from incremental._fit.passes import Passes, Progress
+from incremental._fit.passes import Passes, begin
+from incremental._fit.plan import Options
+from incremental._fit.progress import Progress
+from incremental._fit.session import FitSession
 from incremental._fit.step import Fitting
-from incremental._fit.training import Training, cut
-from incremental._graph.blocks import Blocks
+from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.schedulers import active_scheduler
+from incremental._graph.shared_reductions import settle
 from incremental._parallel_post_fit import ParallelPostFit, check_target
 
 # Parameters that the fitted estimator does not depend on.
@@ -240,16 +248,17 @@ optional
             If another fit has the directory of the checkpoints.
         """
         check_passes(self)
-        training = self._train(None, X, y, params, judged=self._is_judged)
-        passes = self._plan_passes(training)
-        checkpoints = training.checkpoints = self._open_checkpoints(training)
+        data = self._take(None, X, y, params)
+        validation = self._validation_blocks()
+        checkpoints = self._open_checkpoints(data)
         with nullcontext() if checkpoints is None else checkpoints:
-            progress = self._begin(training, passes)
-            self._add_classes(training, progress.fitting.estimator, y)
+            blocks = settle(data.blocks)
+            progress = self._begin(blocks, checkpoints, validation)
+            session = self._open(data, blocks, progress.fitting.estimator, y)
             tasks = FitTasks(self, self.max_iter, X, y)
             watching = [tasks] if has_callbacks(self) else []
             saving = [] if checkpoints is None else [checkpoints]
-            passes.observers = [*watching, *saving]
+            passes = self._plan_passes(session, [*watching, *saving])
             progress = passes.finish(progress)
             tasks.end_fit(progress.fitting)
             if progress.fitting.rounded:
@@ -257,7 +266,7 @@ optional
             if checkpoints is not None:
                 # The process may have been asked to end since the last pass.
                 checkpoints.end_pass(progress)
-            self._commit(progress, progress.history)
+            self._commit(progress, list(progress.history))
             if checkpoints is not None:
                 checkpoints.finish(keep=self.keep_checkpoint)
         return self
@@ -285,16 +294,15 @@ optional
         TypeError, ValueError
             As `fit` does.
         """
-        fitted = Fitting(None)
+        fitting = Fitting(None)
         rng = _new_rng(self.random_state)
         if "estimator_" in vars(self):
-            estimator = copy_estimator(self.estimator_)
-            fitted = Fitting(estimator)
+            fitting = Fitting(copy_estimator(self.estimator_))
             rng = copy.deepcopy(vars(self).get("_rng")) or rng
-        training = self._train(fitted.estimator, X, y, params)
-        self._add_classes(training, fitted.estimator, y)
-        passes = Passes(training.n_blocks, training.run, shuffle=self.shuffle_blocks)
-        progress = passes.finish(passes.start(fitted, rng))
+        data = self._take(fitting.estimator, X, y, params)
+        session = self._open(data, settle(data.blocks), fitting.estimator, y)
+        passes = Passes(len(session.blocks), session.run, shuffle=self.shuffle_blocks)
+        progress = passes.finish(begin(passes.n_blocks, fitting, rng))
         if progress.fitting.rounded:
             warn_of_rounding()
         (record,) = progress.history
@@ -305,97 +313,98 @@ optional
     def _fit_and(self, method: str, X: Any, y: Any, params: dict[str, Any]) -> Any:
         return getattr(self.fit(X, y, **params), method)(X)
 
-    def _train(
-        self,
-        fitted: Any,
-        X: Any,
-        y: Any,
-        params: dict[str, Any],
-        *,
-        judged: bool = False,
-    ) -> Training:
+    def _take(self, fitted: Any, X: Any, y: Any, params: dict[str, Any]) -> _Data:
         """Check what a fit is given, before any of it is read."""
         check_learns(self.estimator)
         check_target(self.estimator, y)
-        scheduler = active_scheduler()
-        scheduler.look_ahead(self.prefetch)
+        active_scheduler().look_ahead(self.prefetch)
         check_batch_size(self.batch_size)
         fresh = clone(self.estimator)
         estimator = fresh if fitted is None else fitted
         X = as_documents(estimator, X)
         rows, others = self._split(estimator, X, y, params)
-        return Training(
-            fresh,
-            rows,
-            cut(rows),
-            others,
-            self.batch_size,
-            judged,
-            self.prefetch,
-            scheduler,
+        return _Data(fresh, rows, read_blocks(rows), others)
+
+    def _begin(
+        self, blocks: Blocks, checkpoints: Checkpoints | None, validation: Blocks | None
+    ) -> Progress:
+        """Return the progress of a fit that begins, or goes on from a checkpoint."""
+        progress = None if checkpoints is None else checkpoints.load()
+        if progress is not None:
+            if validation is not None:
+                whose = "of validation_data "
+                check_digests(validation, progress.validation, whose)
+            check_same(blocks, progress)
+            return progress
+        holds_out = self.early_stopping and self.validation_data is None
+        progress = begin(
+            len(blocks),
+            Fitting(None),
+            _new_rng(self.random_state),
+            self.validation_fraction if holds_out else None,
+        )
+        if checkpoints is None:
+            return progress
+        held_out = progress.held_out
+        return replace(
+            progress,
+            digests=digests_of_some(blocks, held_out) if held_out else {},
+            validation={}
+            if validation is None
+            else digests_of_some(validation, range(len(validation))),
         )
 
-    def _begin(self, training: Training, passes: Passes) -> Progress:
-        """Return the progress of a fit that begins, or goes on from a checkpoint."""
-        checkpoints = training.checkpoints
-        progress = None if checkpoints is None else checkpoints.load()
-        validation = None if checkpoints is None else self._validation_blocks()
-        if progress is not None:
-            training.compare(progress, validation)
-            return progress
-        progress = passes.start(Fitting(None), _new_rng(self.random_state))
-        if checkpoints is not None:
-            training.note_unfitted(progress, validation)
-        return progress
+    def _open(self, data: _Data, blocks: Blocks, fitted: Any, y: Any) -> FitSession:
+        """Return all that the passes need, with the classes of a classifier found."""
+        options = Options(
+            self._with_classes(data, fitted, y),
+            self.batch_size,
+            self.tol is not None and not self.early_stopping,
+            rows_in_cache(data.rows["X"]),
+            n_outputs(y),
+        )
+        every = None if self.checkpoint is None else self.checkpoint_every
+        return FitSession(data.fresh, blocks, options, self.prefetch, every)
 
     def _validation_blocks(self) -> Blocks | None:
-        """Return the blocks of validation data, if they are collections."""
+        """Return the blocks of the validation data, checked before anything is read."""
         if self.validation_data is None:
             return None
         X, y = self.validation_data
-        rows = {"X": as_documents(self.estimator, X), "y": y}
-        return cut({name: rows[name] for name in rows if rows[name] is not None})
+        with noted("in validation_data"):
+            rows = {"X": as_documents(self.estimator, X), "y": y}
+            blocks = read_blocks({n: v for n, v in rows.items() if v is not None})
+            if blocks.in_memory:
+                Block({name: rows[name] for name in blocks.names}).count_rows()
+        return blocks
 
-    def _plan_passes(self, training: Training) -> Passes:
-        holds_out = self.early_stopping and self.validation_data is None
+    def _plan_passes(self, session: FitSession, observers: list[Any]) -> Passes:
         return Passes(
-            training.n_blocks,
-            training.run,
+            len(session.blocks),
+            session.run,
             max_iter=self.max_iter,
             shuffle=self.shuffle_blocks,
-            score=self._validation_score(training),
+            score=self._validation_score(session),
             early_stopping=self.early_stopping,
-            validation_fraction=self.validation_fraction if holds_out else None,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
+            observers=observers,
             verbose=self.verbose,
         )
 
-    @property
-    def _is_judged(self) -> bool:
-        """Whether to judge the estimator on the blocks that it learns from."""
-        return self.tol is not None and not self.early_stopping
-
-    def _validation_score(self, training: Training) -> Any:
+    def _validation_score(self, session: FitSession) -> Any:
+        """Return what scores an estimator after a pass, if anything does."""
         if self.validation_data is None:
-            judge = partial(training.score, self.scoring)
-            return judge if self.early_stopping else None
-        data = dict(zip(("X", "y"), self.validation_data, strict=True))
-        with noted("in validation_data"):
-            # Before the first pass, and not after it.
-            rows = {name: value for name, value in data.items() if value is not None}
-            if cut(rows) is None:
-                check_rows(rows, rows.values())
+            return partial(session.score, self.scoring) if self.early_stopping else None
+        X, y = self.validation_data
 
         def score(estimator: Any, held_out: Any) -> float:
             with noted("while scoring validation_data"):
-                wrapper = ParallelPostFit(estimator, scoring=self.scoring)
-                received: float = wrapper.score(**data)
-                return received
+                return ParallelPostFit(estimator, scoring=self.scoring).score(X, y)
 
         return score
 
-    def _open_checkpoints(self, training: Training) -> Checkpoints | None:
+    def _open_checkpoints(self, data: _Data) -> Checkpoints | None:
         if self.checkpoint is None:
             return None
         parameters = {
@@ -404,8 +413,8 @@ optional
             if name not in _WITHOUT_EFFECT
         }
         # Not only when the first checkpoint is due.
-        pickled((training.fresh, self.random_state))
-        described = fingerprint({**parameters, **training.params}, training.describe())
+        pickled((data.fresh, self.random_state))
+        described = fingerprint({**parameters, **data.params}, data.describe())
         return Checkpoints(self.checkpoint, self.checkpoint_every, described)
 
     def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:
@@ -436,22 +445,62 @@ optional
         if get_config()["enable_metadata_routing"] and params:
             params = process_routing(self, "fit", **params).estimator.partial_fit
         check_params(estimator, {**params, **classes})
-        rows = {"X": X} if y is None or is_scaler(estimator) else {"X": X, "y": y}
+        rows = (
+            {"X": X}
+            if y is None or traits_of(estimator).ignores_y
+            else {"X": X, "y": y}
+        )
         for name, value in params.items():
             if _is_row_wise(name, value, X, y):
                 rows[name] = value
         others = {name: params[name] for name in params if name not in rows}
         return rows, {**others, **classes}
 
-    def _add_classes(self, training: Training, fitted: Any, y: Any) -> None:
-        """Add all classes to what a classifier is told, found in y if need be."""
-        estimator = training.fresh if fitted is None else fitted
-        if "classes" in training.params or y is None or not needs_classes(estimator):
-            return
+    def _with_classes(self, data: _Data, fitted: Any, y: Any) -> dict[str, Any]:
+        """Return the parameters with all classes of a classifier, found in y if need be."""
+        params = dict(data.params)
+        estimator = data.fresh if fitted is None else fitted
+        if "classes" in params or y is None or not needs_classes(estimator):
+            return params
         classes = getattr(estimator, "classes_", None)
         if classes is None:
             classes = find_classes(estimator, y)
-        training.params = {**training.params, "classes": classes}
+        return {**params, "classes": classes}
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a fit is given.
+
+    Parameters
+    ----------
+    fresh : estimator
+        A clone that is not fitted.
+    rows : dict
+        X, y and row-wise parameters, as they are given.
+    blocks : Blocks
+        Of these.
+    params : dict
+        Other parameters of ``partial_fit``.
+    """
+
+    fresh: Any
+    rows: Mapping[str, Any]
+    blocks: Blocks
+    params: Mapping[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the rows, as far as they are known without reading any."""
+        return {
+            "the inputs": ", ".join(self.blocks.names),
+            "the number of blocks": len(self.blocks),
+            "the lengths of the blocks": self.blocks.n_rows,
+            **{
+                f"the values of {name}": tokenize(value)
+                for name, value in self.rows.items()
+                if not is_lazy(value)
+            },
+        }
 
 
 def _new_rng(random_state: Any) -> np.random.RandomState:
@@ -487,7 +536,5 @@ def _is_row_wise(name: str, value: Any, X: Any, y: Any) -> bool:
 
 
 def _n_rows(rows: Any) -> int | None:
-    if not is_lazy(rows):
-        return n_rows(rows)
-    known = known_rows(rows)
+    known = as_collection(rows).n_rows
     return None if known is None else sum(known)

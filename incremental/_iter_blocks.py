@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,8 +9,8 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 
+from incremental._blocks.block import Block
 from incremental._blocks.collections import is_lazy
-from incremental._blocks.rows import check_rows
 from incremental._graph.blocks import read_blocks
 from incremental._graph.reader import BlockReader
 from incremental._graph.schedulers import active_scheduler
@@ -82,40 +81,35 @@ class iter_blocks:  # noqa: N801
                 )
         active_scheduler().look_ahead(prefetch)
         names = [f"collection {number}" for number in range(len(collections))]
-        self._collections = dict(zip(names, collections, strict=True))
-        lazy = any(map(is_lazy, collections))
-        self._blocks = read_blocks(self._collections) if lazy else None
+        self._blocks = read_blocks(dict(zip(names, collections, strict=True)))
         self._shuffle = shuffle
         self._random_state = random_state
         self._prefetch = prefetch
 
     def __len__(self) -> int:
-        return 1 if self._blocks is None else len(self._blocks)
+        return len(self._blocks)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        if self._blocks is None:
-            check_rows(self._collections, self._collections.values())
-            yield tuple(map(copy.deepcopy, self._collections.values()))
-            return
         order = range(len(self))
         if self._shuffle:
             order = check_random_state(self._random_state).permutation(len(self))
-        scheduler = active_scheduler()
+        scheduler = self._blocks.scheduler
         ahead = scheduler.look_ahead(self._prefetch) if scheduler.reads_ahead else 0
-        names = self._blocks.names
-        with BlockReader(self._blocks, order, scheduler) as reader:
-            for pieces in _read_ahead(reader, ahead):
-                block = dict(zip(names, pieces, strict=True))
-                del pieces
-                yield tuple(block.pop(name) for name in self._collections)
+        with BlockReader(self._blocks, order) as reader:
+            # No name holds a block while the caller has it.
+            yield from map(_pieces, _read_ahead(reader, ahead))
 
 
-def _read_ahead(reader: BlockReader, ahead: int) -> Iterator[tuple[Any, ...]]:
+def _pieces(block: Block) -> tuple[Any, ...]:
+    return tuple(block.values())
+
+
+def _read_ahead(reader: BlockReader, ahead: int) -> Iterator[Block]:
     if ahead == 0:
         yield from map(reader.read, range(len(reader)))
         return
     pool = ThreadPoolExecutor(ahead, thread_name_prefix="iter_blocks")
-    reading: deque[Future[tuple[Any, ...]]] = deque()
+    reading: deque[Future[Block]] = deque()
     try:
         for place in range(len(reader) + ahead):
             if place < len(reader):

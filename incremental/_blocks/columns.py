@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import numpy as np
-
-from incremental._blocks.collections import is_array, is_frame
+from incremental._blocks.collections import as_collection
 
 FITTED = "the first that was fitted"
 
@@ -32,10 +30,8 @@ def learned_columns(estimator: Any) -> Columns:
 
 def declared_columns(X: Any) -> Columns:
     """Return the columns that a lazy X declares, as far as it does."""
-    if is_frame(X):
-        return columns_of({"X": X._meta})
-    known = is_array(X) and not np.isnan(X.shape[1:]).any()
-    return columns_of({"X": X}) if known else {}
+    example = as_collection(X).example
+    return {} if example is None else columns_of({"X": example})
 
 
 def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None:

@@ -1,69 +1,61 @@
-"""Arrays of uncounted rows, whose columns NumPy puts side by side."""
+"""`MappedArray`: a dask array that knows what a wrapper made it from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from operator import itemgetter
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
 
 import dask
 import dask.array as da
 import numpy as np
+import scipy.sparse as sp
 from dask.highlevelgraph import HighLevelGraph
 
-from incremental._blocks.collections import is_array
+from incremental._blocks.frames import untuned
+from incremental._blocks.stages import Mapped, Stage, apply
 
 
-class Origin(NamedTuple):
-    """What an array was mapped from.
+class MappedArray(da.Array):  # type: ignore[misc]
+    """A dask array that remembers its sources, and the stages they went through.
 
-    Attributes
-    ----------
-    frames : tuple of dask dataframes
-        Of the same partitions.
-    map_blocks : callable
-        Yields the array, given an array of the partitions of each of them.
+    A fit reads the sources together with y, so that the rows pair even where each
+    computation orders them anew, as a shuffle may; and it can put the stages where they
+    cost least.
+
+    NumPy also puts arrays of this type side by side whose lengths are unknown, which
+    `sklearn.pipeline.FeatureUnion` and `sklearn.compose.ColumnTransformer` do. dask's
+    own refuse that, as they need not have the same rows.
     """
 
-    frames: tuple[Any, ...]
-    map_blocks: Callable[..., Any]
-
-
-class Partitions(da.Array):  # type: ignore[misc]
-    """A dask array of unknown lengths that NumPy puts beside others.
-
-    dask's own refuse that, as they need not have the same rows.
-    It also remembers the dataframe it was mapped from.
-    `sklearn.pipeline.FeatureUnion` and `sklearn.compose.ColumnTransformer` put what
-    their transformers yield side by side, and that is of the same partitions.
-    """
-
-    _origin: tuple[str, Origin] | None = None
+    _made: tuple[str, Any, Mapped] | None = None
 
     @classmethod
-    def view(cls, array: Any, origin: Origin | None = None) -> Partitions:
+    def view(cls, array: Any, mapped: Mapped | None) -> MappedArray:
         """Return a dask array as one.
 
         Parameters
         ----------
-        array : dask array of shape (n_samples, n_columns)
-        origin : Origin or None
+        array : dask array
+        mapped : Mapped or None
+            How it was made, if that is known.
         """
         view = cls(array.dask, array.name, array.chunks, meta=array._meta)
-        view._origin = None if origin is None else (view.name, origin)
+        if mapped is not None:
+            view._made = view.name, view.chunks[0], mapped
         return view
 
     @property
-    def origin(self) -> Origin | None:
-        """What it was mapped from, and how; None if it was assigned to since."""
-        if self._origin is None or self._origin[0] != self.name:
+    def mapped(self) -> Mapped | None:
+        """How it was made; None if it was assigned to, or its rows counted, since."""
+        if self._made is None or self._made[:2] != (self.name, self.chunks[0]):
             return None
-        return self._origin[1]
+        return self._made[2]
 
-    def copy(self) -> Partitions:
+    def copy(self) -> MappedArray:
         """Return another array of the same tasks, which remembers the same."""
-        return Partitions.view(super().copy(), self.origin)
+        return MappedArray.view(super().copy(), self.mapped)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle it as what it is, for scikit-learn's ``n_jobs``."""
@@ -73,14 +65,39 @@ class Partitions(da.Array):  # type: ignore[misc]
         """Put columns side by side; all else is as for other dask arrays."""
         stacks = func is np.hstack and not kwargs
         stacks = stacks or (func is np.concatenate and kwargs == {"axis": 1})
-        if stacks and all(np.ndim(one) == 2 for one in args[0]):
+        uncounted = stacks and any(np.isnan(one.shape[0]) for one in args[0])
+        if uncounted and all(np.ndim(one) == 2 for one in args[0]):
             return _beside(args[0])
         return super().__array_function__(func, types, args, kwargs)
 
 
-def _beside(arrays: Sequence[Any]) -> Partitions:
+@dataclass(frozen=True)
+class Beside:
+    """Put what several arrays are made from through their stages, side by side.
+
+    Parameters
+    ----------
+    parts : tuple of (tuple of int, tuple of Stage)
+        For each array, which of the pieces it is made from, and its stages.
+    """
+
+    parts: tuple[tuple[tuple[int, ...], tuple[Stage, ...]], ...]
+
+    def __call__(self, pieces: Any) -> Any:
+        """Return the columns of all arrays for a block."""
+        given = pieces if isinstance(pieces, tuple) else (pieces,)
+        outputs = []
+        for places, stages in self.parts:
+            chosen = tuple(given[place] for place in places)
+            outputs.append(apply(stages, chosen if len(chosen) > 1 else chosen[0]))
+        if any(map(sp.issparse, outputs)):
+            return sp.hstack(outputs, format="csr")
+        return np.hstack(outputs)
+
+
+def _beside(arrays: Sequence[Any]) -> MappedArray:
     for array in arrays:
-        if not is_array(array):
+        if not isinstance(array, da.Array):
             raise TypeError(
                 "Expected dask arrays to put side by side, got "
                 f"{type(array).__name__}. "
@@ -92,73 +109,50 @@ def _beside(arrays: Sequence[Any]) -> Partitions:
             f"Arrays side by side must be of the same partitions, got {counts} blocks. "
             "Make them from one collection."
         )
-    origins: list[Any] = [getattr(array, "origin", None) for array in arrays]
-    if None in origins:
-        return Partitions.view(_concatenate(arrays))
-    # Each map would read its dataframe for itself, in the order of its own shuffle.
-    frames = {frame._name: frame for origin in origins for frame in origin.frames}
-    places = {name: place for place, name in enumerate(frames)}
-    maps = [
-        ([places[frame._name] for frame in origin.frames], origin.map_blocks)
-        for origin in origins
-    ]
-    joint = Origin(tuple(frames.values()), partial(_map_all, maps))
-    return Partitions.view(joint.map_blocks(*_as_blocks(joint.frames)), joint)
-
-
-def _map_all(maps: Sequence[tuple[list[int], Callable[..., Any]]], *blocks: Any) -> Any:
-    return _concatenate(
-        [
-            map_blocks(*(blocks[place] for place in places))
-            for places, map_blocks in maps
-        ]
+    joined = da.concatenate(arrays, axis=1, allow_unknown_chunksizes=True)
+    made = [getattr(array, "mapped", None) for array in arrays]
+    known = [one for one in made if one is not None]
+    if len(known) < len(made):
+        return MappedArray.view(joined, None)
+    sources = {_name(source): source for one in known for source in one.sources}
+    places = {name: place for place, name in enumerate(sources)}
+    beside = Beside(
+        tuple(
+            (tuple(places[_name(source)] for source in one.sources), one.stages)
+            for one in known
+        )
     )
+    mapped = Mapped(tuple(sources.values()), (Stage(beside, "hstack"),))
+    if all(hasattr(type(source), "known_divisions") for source in mapped.sources):
+        # Each array would read its dataframe for itself, in an order of its own.
+        joined = _read_together(mapped, joined)
+    return MappedArray.view(joined, mapped)
 
 
-def _concatenate(arrays: Sequence[Any]) -> Any:
-    return da.concatenate(arrays, axis=1, allow_unknown_chunksizes=True)
+def _name(source: Any) -> str:
+    return str(getattr(source, "_name", None) or source.name)
 
 
-def _as_blocks(frames: tuple[Any, ...]) -> list[Any]:
-    """Return, for each dataframe, an array whose blocks are its partitions."""
+def _read_together(mapped: Mapped, joined: Any) -> Any:
+    """Return the array that is made of the partitions of dataframes, read together."""
     import dask.dataframe as dd
 
-    if len(frames) == 1:
-        with untuned():
-            parts = frames[0].optimize()
-            graph, keys = parts.__dask_graph__(), parts.__dask_keys__()
-        chunks = ((np.nan,) * len(keys),)
-        return [da.Array(graph, keys[0][0], chunks, dtype=object)]
     # Shuffles with tasks order the rows of all columns alike.
     with untuned(), dask.config.set({"dataframe.shuffle.method": "tasks"}):
         parts = dd.map_partitions(
-            _together, *frames, meta=(None, "object"), align_dataframes=False
+            _together, *mapped.sources, meta=(None, "object"), align_dataframes=False
         ).optimize()
         graph, keys = parts.__dask_graph__(), parts.__dask_keys__()
-    return [pick_blocks(graph, keys, number) for number in range(len(frames))]
+    token = uuid4().hex
+    read, made, stages = f"frames-{token}", f"hstack-{token}", f"stages-{token}"
+    tasks: dict[Any, Any] = {
+        (made, at, 0): (apply, stages, key) for at, key in enumerate(keys)
+    }
+    layers = {read: graph, made: {**tasks, stages: mapped.stages}}
+    high = HighLevelGraph(layers, {read: set(), made: {read}})
+    chunks = joined.chunks[0], *((sum(sizes),) for sizes in joined.chunks[1:])
+    return da.Array(high, made, chunks, meta=joined._meta)
 
 
-def _together(*parts: Any) -> tuple[Any, ...]:
-    return parts
-
-
-def pick_blocks(graph: Mapping[Any, Any], keys: Sequence[Any], number: int) -> Any:
-    """Return one piece of each block, as an array of one dimension of whole pieces.
-
-    Parameters
-    ----------
-    graph : dict
-    keys : sequence of task keys
-        Of the tasks that yield a tuple of the pieces of each block.
-    number : int
-        Which of them.
-    """
-    layer, name = f"frames-{keys[0][0]}", f"frame-{number}-{keys[0][0]}"
-    picks = {(name, at): (itemgetter(number), key) for at, key in enumerate(keys)}
-    layers = HighLevelGraph({layer: graph, name: picks}, {layer: set(), name: {layer}})
-    return da.Array(layers, name, ((np.nan,) * len(keys),), dtype=object)
-
-
-def untuned() -> Any:
-    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
-    return dask.config.set({"optimization.tune.active": False})
+def _together(*parts: Any) -> Any:
+    return parts if len(parts) > 1 else parts[0]

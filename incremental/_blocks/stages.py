@@ -1,7 +1,7 @@
-"""What a lazy array was mapped from, so that a later fit can map a part of a block.
+"""Stages: what the X of a block goes through without anything learning from it.
 
-A block that is mapped in one piece goes through memory twice as often as one that is
-mapped in parts that fit in the processor's cache.
+A block that goes through a stage in one piece goes through memory twice as often as one
+that does so in parts that fit in the processor's cache.
 """
 
 from __future__ import annotations
@@ -13,103 +13,104 @@ from typing import Any, NamedTuple
 import numpy as np
 from toolz import pipe
 
-from incremental._blocks.collections import is_array
-from incremental._blocks.rows import rows_in_cache
-
-_ATTRIBUTE = "_incremental_origin"
-
-Function = Callable[[Any], Any]
+from incremental._blocks.rows import n_rows, rows_in_cache
 
 
-class _Origin(NamedTuple):
-    name: str
-    X: Any
-    functions: tuple[Function, ...]
+class Stage(NamedTuple):
+    """A function of the X of a block that needs no learning.
 
-
-def remember(mapped: Any, X: Any, function: Function) -> None:
-    """Note that an array is another one with a function applied to each row.
-
-    Parameters
+    Attributes
     ----------
-    mapped : dask array
-    X : dask array
-        With the same chunks of rows.
     function : callable
-        What it yields for some rows of a block has to be, bit by bit, the same rows of
-        what it yields for the block.
+        Gets the X of a block in memory, or a tuple of several. It pickles.
+    name : str
+        What diagnostics and logs call it, such as ``"transform"``.
+    row_local : bool
+        Whether what it yields for some rows of an array is, bit by bit, the same rows
+        of what it yields for the block.
     """
-    first, functions = trace(X)
-    # A copy, because dask arrays can be assigned to.
-    origin = _Origin(mapped.name, first.copy(), (*functions, function))
-    vars(mapped)[_ATTRIBUTE] = origin
+
+    function: Callable[[Any], Any]
+    name: str
+    row_local: bool = False
 
 
-def trace(X: Any) -> tuple[Any, tuple[Function, ...]]:
-    """Return the collection that X was mapped from, and the functions in between.
+class Mapped(NamedTuple):
+    """How a lazy array was made.
 
-    Parameters
+    Attributes
     ----------
-    X : collection
-        Itself is returned if nothing is noted of it, if it was changed since, or if
-        the lengths of its chunks became known since.
+    sources : tuple of dask collections
+        What is read, of the same blocks.
+    stages : tuple of Stage
+        What the block of the source goes through, or a tuple of the blocks of several.
     """
-    origin = vars(X).get(_ATTRIBUTE) if is_array(X) else None
-    # An array that was assigned to has another name, and other chunks may be known.
-    if origin is None or (origin.name, origin.X.chunks[0]) != (X.name, X.chunks[0]):
-        return X, ()
-    return origin.X, origin.functions
+
+    sources: tuple[Any, ...]
+    stages: tuple[Stage, ...]
+
+
+def apply(stages: Sequence[Stage], X: Any) -> Any:
+    """Put the X of a block through stages, one after the other."""
+    return pipe(X, *(stage.function for stage in stages))
+
+
+def local_suffix(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return the stages after the last one that is not row-local."""
+    at = len(stages)
+    while at and stages[at - 1].row_local:
+        at -= 1
+    return tuple(stages[at:])
 
 
 @dataclass(frozen=True)
-class Deferred:
-    """The X of a block, whose rows are mapped when they are taken.
+class InParts:
+    """The X of a block whose rows go through row-local stages when they are taken.
 
     Parameters
     ----------
     rows : ndarray of shape (n_samples, n_features)
-    functions : sequence of callable
-        Applied one after the other.
+        X before the stages.
+    stages : sequence of Stage
     """
 
     rows: Any
-    functions: Sequence[Function]
+    stages: Sequence[Stage]
+
+    @classmethod
+    def of(cls, X: Any, stages: Sequence[Stage]) -> Any:
+        """Put off the stages of a dense array; all else goes through them at once.
+
+        Rows of others cannot be taken without a copy.
+        """
+        if stages and type(X) is np.ndarray:
+            return cls(X, stages)
+        return apply(stages, X)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape before it is mapped."""
+        """The shape of X before the stages."""
         return tuple(self.rows.shape)
 
     def __getitem__(self, rows: slice) -> Any:
-        return pipe(self.rows[rows], *self.functions)
-
-    def in_c_order(self) -> Any:
-        """Return all rows, one after the other in memory, mapped part by part.
-
-        What the functions yield as pandas is returned as it is.
-        """
-        size = rows_in_cache(self.rows)
-        first = self[:size]
-        if not isinstance(first, np.ndarray):
-            return self[:]
-        output = np.empty((len(self.rows), *first.shape[1:]), first.dtype)
-        output[:size] = first
-        for start in range(size, len(output), size):
-            output[start : start + size] = self[start : start + size]
-        return output
+        return apply(self.stages, self.rows[rows])
 
 
-def defer(X: Any, functions: Sequence[Function]) -> Any:
-    """Put off what is to be applied to the X of a block, if it is a dense array.
+def apply_in_c_order(stages: Sequence[Stage], X: Any) -> Any:
+    """Put X through row-local stages in parts that fit in the cache.
 
-    Rows of others cannot be taken without a copy, and they are done at once.
+    An array comes out with its rows one after the other in memory. What the stages
+    yield as pandas is returned as it is.
     """
-    if functions and type(X) is np.ndarray:
-        return Deferred(X, functions)
-    return pipe(X, *functions)
-
-
-def map_in_c_order(functions: Sequence[Function], X: Any) -> Any:
-    """Put the X of a block through functions; an array comes out in C order."""
-    deferred = defer(X, functions)
-    return deferred.in_c_order() if isinstance(deferred, Deferred) else deferred
+    parts = InParts.of(X, stages)
+    if not isinstance(parts, InParts):
+        return parts
+    size = rows_in_cache(X)
+    first = parts[:size]
+    if not isinstance(first, np.ndarray):
+        return parts[:]
+    output = np.empty((n_rows(X), *first.shape[1:]), first.dtype)
+    output[:size] = first
+    for start in range(size, len(output), size):
+        output[start : start + size] = parts[start : start + size]
+    return output

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sklearn.base import BaseEstimator, clone
@@ -48,9 +48,7 @@ def only_transforms(estimator: Any) -> bool:
     return hasattr(estimator, "transform") and not get_tags(estimator).requires_fit
 
 
-def learn(
-    estimator: Any, X: Any, y: Any, params: Mapping[str, Any], *, skip: int = 0
-) -> bool:
+def learn(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
     """Let an estimator learn from a block, itself and not a copy.
 
     Parameters
@@ -62,8 +60,6 @@ def learn(
     params : dict
         Parameters of its ``partial_fit``; those of a pipeline's step are called
         ``step__parameter``, and ``classes`` are those of its last step.
-    skip : int, default=0
-        How many steps of a pipeline X has been through already.
 
     Returns
     -------
@@ -80,7 +76,7 @@ def learn(
     if isinstance(estimator, FrozenEstimator):
         return False
     if isinstance(estimator, Pipeline):
-        return _learn_pipeline(estimator, X, y, params, skip)
+        return _learn_steps(estimator.steps, X, y, step_params(estimator, params))
     if isinstance(estimator, FeatureUnion):
         rounded = False
         for _, transformer in estimator.transformer_list:
@@ -106,26 +102,54 @@ def learn(
     return rounded
 
 
-def learn_last(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
-    """Let the end of a pipeline learn from a block that went through all before it.
+def learn_rest(
+    estimator: Any, X: Any, y: Any, params: Mapping[str, Any], passed: int
+) -> bool:
+    """Let a pipeline learn from a block whose X went through its first steps already.
 
     Parameters
     ----------
     estimator : estimator
-        One that has learned before.
+        A pipeline, unless `passed` is 0.
     X, y, params
         As for `learn`.
+    passed : int
+        How many steps X went through. Those of a pipeline at the end of another one are
+        counted on.
 
     Returns
     -------
     bool
         As for `learn`.
     """
-    while isinstance(estimator, Pipeline):
-        last, step = estimator.steps[-1]
-        params = step_params(estimator, params)[last]
-        estimator = step
-    return not _is_absent(estimator) and learn(estimator, X, y, params)
+    if passed == 0:
+        return learn(estimator, X, y, params)
+    inner = step_params(estimator, params)
+    before = len(estimator.steps) - 1
+    if passed < before:
+        return _learn_steps(estimator.steps[passed:], X, y, inner)
+    last, step = estimator.steps[-1]
+    if _is_absent(step):
+        return False
+    with noted(f"in the step {last!r}"):
+        return learn_rest(step, X, y, inner[last], passed - before)
+
+
+def rest_after(estimator: Any, passed: int) -> Any:
+    """Return the part of a pipeline that X has not been through.
+
+    Parameters
+    ----------
+    estimator : estimator
+    passed : int
+        As for `learn_rest`.
+    """
+    while passed:
+        before = len(estimator.steps) - 1
+        if passed < before:
+            return estimator[passed:]
+        estimator, passed = estimator.steps[-1][1], passed - before
+    return estimator
 
 
 def steps_before_last(estimator: Any) -> list[Any]:
@@ -239,21 +263,23 @@ def _parameters(estimator: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(estimator.partial_fit).parameters
 
 
-def _learn_pipeline(
-    pipeline: Pipeline, X: Any, y: Any, params: Mapping[str, Any], skip: int
+def _learn_steps(
+    steps: Sequence[tuple[str, Any]],
+    X: Any,
+    y: Any,
+    params: Mapping[str, Mapping[str, Any]],
 ) -> bool:
-    inner = step_params(pipeline, params)
-    *before, (last, estimator) = pipeline.steps
+    *before, (last, estimator) = steps
     rounded = False
-    for name, step in before[skip:]:
+    for name, step in before:
         if _is_absent(step):
             continue
         with noted(f"in the step {name!r}"):
-            rounded |= learn(step, X, y, inner[name])
+            rounded |= learn(step, X, y, params[name])
             X = step.transform(X)
     if not _is_absent(estimator):
         with noted(f"in the step {last!r}"):
-            rounded |= learn(estimator, X, y, inner[last])
+            rounded |= learn(estimator, X, y, params[last])
     return rounded
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from incremental._blocks.rows import is_pandas
 from incremental._estimators.composition import last_step
 
 # The shape and type of each array of a value, and the strides of those with gaps.
@@ -155,7 +156,7 @@ def writes_to_input(estimator: Any) -> bool:
 
 
 def _buffers(piece: Any) -> list[Any]:
-    if hasattr(piece, "iloc"):
+    if is_pandas(piece):
         columns = (
             [piece] if piece.ndim == 1 else [column for _, column in piece.items()]
         )

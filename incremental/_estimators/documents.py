@@ -9,7 +9,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
-from incremental._blocks.collections import is_bag
+from incremental._blocks.collections import as_collection
+from incremental._blocks.rows import is_pandas
 
 
 def as_documents(estimator: Any, X: Any) -> Any:
@@ -35,10 +36,7 @@ def as_documents(estimator: Any, X: Any) -> Any:
     _check_is_no_table(estimator, X)
     if not _takes_documents(estimator):
         return X
-    if is_bag(X):
-        return X.map(_or_empty)
-    is_series = hasattr(X, "fillna") and getattr(X, "ndim", None) == 1
-    return X.fillna("") if is_series else X
+    return as_collection(X).with_text()
 
 
 def as_list(estimator: Any, X: Any) -> Any:
@@ -56,7 +54,7 @@ def as_list(estimator: Any, X: Any) -> Any:
     -------
     list of str, or X itself
     """
-    if not (hasattr(X, "iloc") and X.ndim == 1 and _takes_documents(estimator)):
+    if not (is_pandas(X) and X.ndim == 1 and _takes_documents(estimator)):
         return X
     from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 
@@ -119,7 +117,3 @@ def _first_step(estimator: Any) -> Any:
         frozen = isinstance(estimator, FrozenEstimator)
         estimator = estimator.estimator if frozen else estimator.steps[0][1]
     return estimator
-
-
-def _or_empty(document: Any) -> Any:
-    return "" if document is None or document != document else document

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any
 
 import numpy as np
 
-# The attribute whose type all that comes has to have: scikit-learn's raise otherwise.
-_LEARNED_IN = {
-    "sklearn.linear_model": {
-        "PassiveAggressiveClassifier": "coef_",
-        "PassiveAggressiveRegressor": "coef_",
-        "SGDClassifier": "coef_",
-        "Perceptron": "coef_",
-        "SGDOneClassSVM": "coef_",
-        "SGDRegressor": "coef_",
-    },
-    "sklearn.cluster": {"MiniBatchKMeans": "cluster_centers_"},
-}
+from incremental._estimators.traits import traits_of
 
 
 def in_its_type(estimator: Any, X: Any) -> tuple[Any, bool]:
@@ -63,12 +51,9 @@ def warn_of_rounding() -> None:
 
 def _type_of(estimator: Any) -> Any:
     """Return the type that an estimator needs X to have; None for any."""
-    for module, names in _LEARNED_IN.items():
-        for name, attribute in names.items():
-            # Not imported: nothing can be of a type that is not loaded.
-            kind = getattr(sys.modules.get(module), name, None)
-            if kind is not None and isinstance(estimator, kind):
-                return getattr(getattr(estimator, attribute, None), "dtype", None)
+    attribute = traits_of(estimator).learns_in_type_of
+    if attribute is not None:
+        return getattr(getattr(estimator, attribute, None), "dtype", None)
     # What fits clones of another estimator hands X on.
     inner = getattr(estimator, "__dict__", {})
     clones = [*_listed(inner.get("estimators_")), inner.get("estimator_")]

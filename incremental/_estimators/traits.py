@@ -1,45 +1,128 @@
-"""What is known of some of scikit-learn's estimators, beyond what they declare."""
+"""`traits_of`: what is known of estimators beyond what they declare."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
+from functools import cache, singledispatch
+from importlib import import_module
 from typing import Any
 
-import numpy as np
-
-from incremental._blocks.rows import rows_in_cache
-
-_SCALERS = ["MaxAbsScaler", "MinMaxScaler", "StandardScaler"]
-_SGD = ["SGDClassifier", "SGDRegressor", "SGDOneClassSVM"]
+from incremental._estimators.parts import Parts
 
 
-def is_scaler(estimator: Any) -> bool:
-    """Tell whether an estimator learns as scikit-learn's scalers do.
+@dataclass(frozen=True)
+class Traits:
+    """What is known of an estimator. By default nothing is.
 
-    They ignore y, and treat each value alone.
+    Each trait speaks of some methods: it does not hold for a subclass, or an estimator,
+    that has others of these names.
+
+    Parameters
+    ----------
+    ignores_y : bool, default=False
+        Its ``partial_fit`` learns nothing from y.
+    cacheable : bool, default=False
+        Its states, learned from parts of a block and merged, are as good as the one
+        learned from the block: a block may be cut to fit in the processor's cache.
+    row_local : bool, default=False
+        What its ``transform`` yields for some rows of an array is, bit by bit, the same
+        rows of what it yields for all.
+    learns_row_by_row : bool, default=False
+        Its ``partial_fit`` takes one row after the other, from a copy in C order: how X
+        lies in memory makes no difference, not by a bit.
+    learns_in_type_of : str or None, default=None
+        The learned attribute whose float type later blocks have to have.
+    parts : Parts or None, default=None
+        How its ``partial_fit`` divides among estimators that learn independently.
     """
-    return _inherits(estimator, "partial_fit", "sklearn.preprocessing", _SCALERS)
+
+    ignores_y: bool = False
+    cacheable: bool = False
+    row_local: bool = False
+    learns_row_by_row: bool = False
+    learns_in_type_of: str | None = None
+    parts: Parts | None = None
 
 
-def scales_each_value(estimator: Any) -> bool:
-    """Tell whether an estimator transforms as scikit-learn's scalers do.
+# The methods that each trait speaks of; a trait without any holds for all subclasses.
+_METHODS: dict[str, tuple[str, ...]] = {
+    "ignores_y": ("partial_fit",),
+    "cacheable": ("partial_fit",),
+    "row_local": ("transform",),
+    # scikit-learn's own SGD models share a method below it.
+    "learns_row_by_row": ("partial_fit", "_partial_fit"),
+    "parts": ("partial_fit",),
+}
 
-    What it yields for a row does not depend on other rows, not by a bit.
+
+# The modules of scikit-learn that have estimators with traits.
+_WITH_TRAITS = (
+    "sklearn.cluster",
+    "sklearn.linear_model",
+    "sklearn.multiclass",
+    "sklearn.multioutput",
+    "sklearn.preprocessing",
+)
+
+
+@singledispatch
+def traits_of(estimator: Any) -> Traits:
+    """Return what is known of an estimator.
+
+    Dispatches on its type. Register another type with ``traits_of.register``, with a
+    function that returns its `Traits`.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    Traits
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> traits_of(MinMaxScaler()).row_local
+    True
+
+    A type of one's own:
+
+    >>> from sklearn.base import BaseEstimator
+    >>> class Clip(BaseEstimator):
+    ...     def transform(self, X):
+    ...         return X.clip(0, 1)
+    >>> @traits_of.register
+    ... def traits_of_clip(estimator: Clip) -> Traits:
+    ...     return Traits(row_local=True)
+    >>> traits_of(Clip()).row_local
+    True
+    >>> class Scale(Clip):
+    ...     def transform(self, X):
+    ...         return X / X.max()
+    >>> traits_of(Scale()).row_local
+    False
     """
-    return _inherits(estimator, "transform", "sklearn.preprocessing", _SCALERS)
+    _register_scikit_learns()
+    kind: Any = type(estimator)
+    registered: Any = traits_of.registry
+    known: Any = next((base for base in kind.__mro__ if base in registered), object)
+    if known is object:
+        return Traits()
+    found: Traits = registered[known](estimator)
+    default = Traits()
+    changed = {
+        name: getattr(default, name)
+        for name, methods in _METHODS.items()
+        if any(_is_other(estimator, known, method) for method in methods)
+    }
+    return replace(found, **changed)
 
 
-def learns_row_by_row(estimator: Any) -> bool:
-    """Tell whether an estimator learns as scikit-learn's SGD models do.
-
-    `sklearn.linear_model.Perceptron` is one of them. They take one row after the other
-    from a copy in C order: that X lies in memory in another way makes no difference,
-    not by a bit.
-    """
-    return all(
-        _inherits(estimator, method, "sklearn.linear_model", _SGD)
-        for method in ("partial_fit", "_partial_fit")
-    )
+def _is_other(estimator: Any, known: type, method: str) -> bool:
+    own = getattr(type(estimator), method, None)
+    return own is not getattr(known, method, None) or method in vars(estimator)
 
 
 def has_callbacks(estimator: Any) -> bool:
@@ -47,41 +130,14 @@ def has_callbacks(estimator: Any) -> bool:
     return bool(getattr(estimator, "_skl_callbacks", None))
 
 
-def learns_moments(estimator: Any) -> bool:
-    """Tell whether an estimator learns as scikit-learn's StandardScaler does."""
-    names = ["StandardScaler"]
-    return _inherits(estimator, "partial_fit", "sklearn.preprocessing", names)
-
-
-def _inherits(estimator: Any, method: str, module: str, names: list[str]) -> bool:
+def _register_scikit_learns() -> None:
     # Not imported, because that costs more than the rest of the package: nothing can
     # be of a type that is not loaded.
-    bases = [getattr(sys.modules.get(module), name, None) for name in names]
-    own = getattr(type(estimator), method, None)
-    if own is None or method in vars(estimator):
-        return False
-    return any(own is getattr(base, method, None) for base in bases)
+    for module in _WITH_TRAITS:
+        if module in sys.modules:
+            _register(module)
 
 
-def cached_rows(estimator: Any, X: Any) -> int | None:
-    """Return how many rows of a block an estimator is best given at once.
-
-    Scalers make temporaries as large as what they are given. Where these do not fit in
-    the processor's cache, most of the time goes into memory.
-
-    Parameters
-    ----------
-    estimator : estimator
-        One whose states merge.
-    X : array, sparse matrix or frame of shape (n_samples, n_features)
-
-    Returns
-    -------
-    int or None
-        None for all of them: where X is not a dense table, or for estimators that are
-        not scalers, whose sums would round differently.
-    """
-    dense = isinstance(X, np.ndarray) or hasattr(X, "iloc")
-    if not dense or X.ndim != 2 or not is_scaler(estimator):
-        return None
-    return rows_in_cache(X)
+@cache
+def _register(module: str) -> None:
+    import_module("incremental._estimators.sklearn_traits").register(module)

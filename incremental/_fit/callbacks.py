@@ -17,7 +17,7 @@ import dask
 from incremental._blocks.collections import is_lazy
 from incremental._estimators.copying import copy_estimator
 from incremental._estimators.documents import as_documents
-from incremental._fit.passes import Progress
+from incremental._fit.progress import BlockFitted, Progress
 from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._predict.scoring import OnBlocks, as_scorer
@@ -52,8 +52,9 @@ class FitTasks:
         self._pass: Any = None
         self._block: Any = None
 
-    def begin_pass(self, progress: Progress, n_blocks: int) -> None:
+    def begin_pass(self, progress: Progress) -> None:
         """Begin the task of a pass, and that of its first block."""
+        n_blocks = len(progress.order)
         self._blocks_left = n_blocks - progress.place
         while self._passes < len(progress.history):  # before a checkpoint
             self._fit.subcontext(task_name="pass")
@@ -65,9 +66,9 @@ class FitTasks:
         if not progress.stop:
             self._begin_block()
 
-    def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
+    def end_block(self, event: BlockFitted) -> bool:
         """End the task of a block and begin the next; return whether to stop."""
-        stop = self._end(self._block, lambda: load().estimator)
+        stop = self._end(self._block, lambda: event.load().estimator)
         self._blocks_left -= 1
         if not stop:
             self._begin_block()

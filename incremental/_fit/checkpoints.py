@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
@@ -26,11 +27,10 @@ from sklearn.frozen import FrozenEstimator
 
 from incremental._estimators.copying import copy_estimator
 from incremental._fit.folders import open_folder
-from incremental._fit.passes import Progress
-from incremental._fit.step import Fitting
+from incremental._fit.progress import BlockFitted, Progress
 from incremental._fit.termination import Termination
 
-MAGIC = b"incremental checkpoint 3\n"
+MAGIC = b"incremental checkpoint 4\n"
 NAME = re.compile(r"(\d{12})\.checkpoint")
 FINISHED = re.compile(r"finished-\d{12}\.checkpoint")
 PART = re.compile(r"\d{12}\.checkpoint\.[0-9a-f]+\.part")
@@ -85,16 +85,15 @@ class Checkpoints:
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
 
-    def begin_pass(self, progress: Progress, n_blocks: int) -> None:
+    def begin_pass(self, progress: Progress) -> None:
         """Hear that from now on there is something to save."""
         self._termination.hold_back()
 
-    def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
+    def end_block(self, event: BlockFitted) -> bool:
         """Save the progress if it is time, or if the process is to end."""
         asked_for = self._termination.asked_for
-        if asked_for or self.blocks_left(progress) == self.every:
-            progress.fitting = load()
-            self.save(progress)
+        if asked_for or event.progress.n_fitted % self.every == 0:
+            self.save(replace(event.progress, fitting=event.load()))
         if asked_for:
             self._termination.leave()
         return False
@@ -105,10 +104,6 @@ class Checkpoints:
             self.save(progress)
             self._termination.leave()
         return False
-
-    def blocks_left(self, progress: Progress) -> int:
-        """Count the blocks to fit before the next checkpoint."""
-        return self.every - _n_fitted(progress) % self.every
 
     def save(self, progress: Progress) -> None:
         """Write a checkpoint and remove all but the last two.
@@ -126,7 +121,7 @@ class Checkpoints:
             "fingerprint": self._fingerprint,
         }
         rest = json.dumps(manifest).encode() + b"\n" + body
-        newest = f"{_n_fitted(progress):012d}.checkpoint"
+        newest = f"{progress.n_fitted:012d}.checkpoint"
         self._folder.write(newest, MAGIC + _check(MAGIC + rest) + b"\n" + rest)
         self._own.add(newest)
         # One that is ahead was torn, as the fit went on from before it.
@@ -167,9 +162,9 @@ class Checkpoints:
             self._compare(manifest["fingerprint"])
             progress: Progress = pickle.loads(body)
             estimator = copy_estimator(progress.fitting.estimator)
-            progress.fitting = progress.fitting._replace(estimator=estimator)
-            progress.best = copy_estimator(progress.best)
-            return progress
+            fitting = progress.fitting._replace(estimator=estimator)
+            best = copy_estimator(progress.best)
+            return replace(progress, fitting=fitting, best=best)
         return None
 
     def finish(self, *, keep: bool) -> None:
@@ -272,10 +267,6 @@ def pickled(value: Any) -> bytes:
             f"checkpoint needs an estimator that pickles: {error}. Let it hold no "
             "locks, open files or connections, nor functions that use some."
         ) from error
-
-
-def _n_fitted(progress: Progress) -> int:
-    return progress.place + sum(int(record["blocks"]) for record in progress.history)
 
 
 def _check(data: bytes) -> bytes:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import get_tags
 
-from incremental._blocks.collections import is_frame, is_lazy
+from incremental._blocks.block import Block
+from incremental._blocks.collections import as_collection, is_lazy
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
-from incremental._graph.schedulers import active_scheduler
 
 logger = logging.getLogger("incremental")
 
@@ -42,21 +42,15 @@ def find_classes(estimator: Any, y: Any) -> Any:
     ValueError
         If values of y are missing.
     """
-    if _n_outputs(y) > 1 and get_tags(estimator).classifier_tags.multi_label:
-        return np.arange(_n_outputs(y))
-    categories = _known_categories(y)
+    if n_outputs(y) > 1 and get_tags(estimator).classifier_tags.multi_label:
+        return np.arange(n_outputs(y))
+    categories = as_collection(y).categories
     if categories is not None:
-        return categories
-    if not is_lazy(y):
-        return _join([_unique(y)])
-    logger.info("Finding the classes in one pass over y; pass `classes` to save it.")
-    found = map_blocks(
-        read_blocks({"y": y}),
-        _unique,
-        scheduler=active_scheduler(),
-        name="find-classes",
-    )
-    return _join(found)
+        return np.unique(np.asarray(categories))
+    blocks = read_blocks({"y": y})
+    if not blocks.in_memory:
+        logger.info("Finding the classes in a pass over y; pass `classes` to save it.")
+    return _join(map_blocks(blocks, _unique_in, name="find-classes"))
 
 
 def as_classes(classes: Any) -> Any:
@@ -117,16 +111,10 @@ def _listed(classes: Any) -> str:
     return f"[{first}, …] ({len(values)} in all)"
 
 
-def _known_categories(y: Any) -> Any:
-    meta = y._meta if is_frame(y) else y
-    if not hasattr(getattr(meta, "dtype", None), "categories"):
-        return None
-    if is_frame(y) and not y.cat.known:
-        return None
-    return np.unique(np.asarray(meta.dtype.categories))
-
-
-def _n_outputs(y: Any) -> int:
+def n_outputs(y: Any) -> int:
+    """Count the columns of y; 1 if it has none of its own."""
+    if y is None:
+        return 1
     shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     return int(shape[1]) if len(shape) == 2 else 1
 
@@ -138,6 +126,10 @@ def _is_nested(classes: Any) -> bool:
 def _columns(y: Any) -> list[Any]:
     values = np.asarray(y)
     return [values] if values.ndim == 1 else list(values.T)
+
+
+def _unique_in(block: Block) -> list[Any]:
+    return _unique(block["y"])
 
 
 def _unique(y: Any) -> list[Any]:

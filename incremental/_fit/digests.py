@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from dask.tokenize import tokenize
-from toolz import pipe
 
-from incremental._blocks.rows import n_rows, take_rows
-from incremental._fit.step import Fitting, Steps
+from incremental._blocks.block import Block
+from incremental._blocks.rows import is_pandas, n_rows, take_rows
+from incremental._blocks.stages import Stage, apply
+from incremental._fit.progress import DIGEST_SIZE, Progress
+from incremental._fit.step import Fitting
+from incremental._graph.blocks import Blocks
+from incremental._graph.fold import map_blocks
 
-SIZE = 16
-UNKNOWN = bytes(SIZE)
+UNKNOWN = bytes(DIGEST_SIZE)
 
 _ROWS = 64
 _PLAIN = "biufcmMSUV"
 
-Functions = Sequence[Callable[[Any], Any]]
 
-
-def digest(names: tuple[str, ...], functions: Functions, *pieces: Any) -> bytes:
+def digest(block: Block, stages: Sequence[Stage] = ()) -> bytes:
     """Describe a block by its lengths, names and types, and by some of its rows.
 
     These are the first, the last and others that are spread evenly over the block. It
@@ -31,27 +33,20 @@ def digest(names: tuple[str, ...], functions: Functions, *pieces: Any) -> bytes:
 
     Parameters
     ----------
-    names : tuple of str
-        What the pieces are.
-    functions : sequence of callable
-        What X is still to go through. What they yield for some rows has to be the same
-        rows of what they yield for all.
-    *pieces : array, sparse matrix, frame or list
+    block : Block
+    stages : sequence of Stage
+        Row-local ones that X is still to go through.
     """
-    found = blake2b(digest_size=SIZE)
-    if n_rows(pieces[0]):
-        # Frames come first, and X may be one or not.
-        for name, piece in sorted(zip(names, pieces, strict=True), key=_first):
+    found = blake2b(digest_size=DIGEST_SIZE)
+    if n_rows(block["X"]):
+        for name in sorted(block):
+            piece = block[name]
             found.update(repr((name, n_rows(piece))).encode())
             for rows in _some_rows(piece):
-                mapped = pipe(rows, *functions) if name == "X" else rows
+                mapped = apply(stages, rows) if name == "X" else rows
                 for part in _parts(mapped):
                     found.update(part)
     return found.digest()
-
-
-def _first(named: tuple[str, Any]) -> str:
-    return named[0]
 
 
 def _some_rows(piece: Any) -> list[Any]:
@@ -65,7 +60,7 @@ def _some_rows(piece: Any) -> list[Any]:
 
 def _parts(rows: Any) -> list[bytes]:
     """Return what makes rows different from others, however they lie in memory."""
-    if hasattr(rows, "iloc"):
+    if is_pandas(rows):
         if rows.ndim == 1:
             return [repr((rows.name, _type(rows.dtype))).encode(), *_values(rows)]
         types = list(map(_type, rows.dtypes.to_numpy()))
@@ -101,92 +96,126 @@ def _type(dtype: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Described:
-    """Prepare a block, and hand on its digest as one piece more.
+class Recognise:
+    """Note the digest of a block in it.
 
     Parameters
     ----------
-    prepare : callable
-    names : tuple of str
-        What the pieces of a block are.
-    functions : sequence of callable
+    stages : sequence of Stage
         As for `digest`.
     """
 
-    prepare: Callable[..., Any]
-    names: tuple[str, ...]
-    functions: Functions
+    stages: Sequence[Stage]
 
-    def __call__(self, *pieces: Any) -> tuple[Any, bytes]:
-        """Return what is prepared, and the digest of the pieces."""
-        found = digest(self.names, self.functions, *pieces)
-        return self.prepare(*pieces), found
+    def __call__(self, block: Block) -> Block:
+        """Return the block with its digest."""
+        return block.recognised_by(digest(block, self.stages))
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Fit a block that is what it was in the pass before, and keep its digest.
+    """Learn from a block that is what it was in the pass before, and keep its digest.
 
     Parameters
     ----------
     step : callable
-    names : tuple of str
-        What the pieces of a block are.
-    functions : sequence of callable
-        As for `digest`.
+        ``step(fitting, block) -> Fitting``
     expected : bytes
         The digests of the blocks in the order of the pass; `UNKNOWN` for any.
-    prepared : bool
-        Whether the last piece is the digest.
     """
 
-    step: Callable[..., Fitting]
-    names: tuple[str, ...]
-    functions: Functions
+    step: Callable[[Fitting, Any], Fitting]
     expected: bytes
-    prepared: bool
 
-    def __call__(self, fitting: Fitting, *pieces: Any) -> Fitting:
-        """Return the fitting after one more block.
+    def __call__(self, fitting: Fitting, block: Any) -> Fitting:
+        """Return the fitting after one more block, which has its digest.
 
         Raises
         ------
         ValueError
             If the block is not what it was.
         """
-        if self.prepared:
-            *pieces, found = pieces  # type: ignore[assignment]
-        else:
-            found = digest(self.names, self.functions, *pieces)
         place = len(fitting.digests)
-        if self.expected[place : place + SIZE] not in (found, UNKNOWN):
-            raise ValueError(f"The block {DIFFERS}. {REMEDY}")
-        return self.step(fitting, *pieces)._replace(digests=fitting.digests + found)
+        if self.expected[place : place + DIGEST_SIZE] not in (block.digest, UNKNOWN):
+            raise ValueError(f"The block {_DIFFERS}. {_REMEDY}")
+        digests = fitting.digests + block.digest
+        return self.step(fitting, block)._replace(digests=digests)
 
 
-DIFFERS = "has other rows, columns or types than when the fit read it before"
-REMEDY = (
+def digests_of_some(blocks: Blocks, positions: Sequence[int]) -> dict[int, bytes]:
+    """Read the first, the last and one between of some blocks.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    positions : sequence of int
+
+    Returns
+    -------
+    dict of int to bytes
+        Their digests by their positions.
+    """
+    chosen = sorted({positions[at] for at in (0, len(positions) // 2, -1)})
+    return _read(blocks, chosen)
+
+
+def check_same(blocks: Blocks, progress: Progress) -> None:
+    """Read some blocks again: of those fitted the first, the last and another.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    progress : Progress
+        Of a fit that goes on.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not what it was.
+    """
+    known = progress.all_digests()
+    held_out = set(progress.held_out)
+    fitted = [at for at in known if at not in held_out]
+    between = [random.Random().choice(fitted[1:-1])] if fitted[2:] else []
+    some = {*held_out, *fitted[:1], *between, *fitted[-1:]}
+    check_digests(blocks, {at: known[at] for at in known if at in some})
+
+
+def check_digests(
+    blocks: Blocks, expected: Mapping[int, bytes], whose: str = ""
+) -> None:
+    """Read blocks again.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    expected : dict of int to bytes
+        What describes each of them, by its position.
+    whose : str, default=""
+        Which data they are of, for the error.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not what it was.
+    """
+    found = _read(blocks, list(expected)) if expected else {}
+    for at, known in expected.items():
+        if found[at] != known:
+            raise ValueError(
+                f"The checkpoint is of another fit: {blocks.describe()[at]} "
+                f"{whose}{_DIFFERS}. {_REMEDY}"
+            )
+
+
+def _read(blocks: Blocks, positions: Sequence[int]) -> dict[int, bytes]:
+    found = map_blocks(blocks, digest, name="recognise", order=positions)
+    return dict(zip(positions, found, strict=True))
+
+
+_DIFFERS = "has other rows, columns or types than when the fit read it before"
+_REMEDY = (
     "With `checkpoint` each read has to yield the same rows. Where they are drawn anew "
     "(augmented, sampled or shuffled without a seed), give a seed, or fit without "
     "`checkpoint`. Where the data have changed, remove the checkpoints to begin anew."
 )
-
-
-def compared(
-    plan: Steps, names: tuple[str, ...], functions: Functions, expected: bytes
-) -> Steps:
-    """Plan to compare each block with its digest.
-
-    In the parallel part of the fit, if it has one.
-
-    Parameters
-    ----------
-    plan : Steps
-    names, functions, expected
-        As for `Compared`.
-    """
-    prepared = plan.prepare is not None
-    step = Compared(plan.step, names, functions, expected, prepared)
-    if plan.prepare is None:
-        return plan._replace(step=step)
-    return plan._replace(step=step, prepare=Described(plan.prepare, names, functions))

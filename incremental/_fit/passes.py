@@ -2,107 +2,58 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from incremental._estimators.copying import Travelling, copy_estimator
-from incremental._fit.digests import SIZE
+from incremental._estimators.copying import copy_estimator
+from incremental._fit.progress import BlockFitted, Observer, Progress
 from incremental._fit.step import Fitting
 
+Watch = Callable[[int, Callable[[], Fitting]], bool]
 
-@dataclass
-class Progress:
-    """How far a fit has come, and all that its next step depends on. It pickles.
 
-    Attributes
+def begin(
+    n_blocks: int,
+    fitting: Fitting,
+    rng: np.random.RandomState,
+    validation_fraction: float | None = None,
+) -> Progress:
+    """Return the progress of a fit that has done nothing yet.
+
+    Parameters
     ----------
+    n_blocks : int
     fitting : Fitting
     rng : numpy.random.RandomState
-        Draws the blocks that are held out and the order of each pass.
-    held_out : list of int
-        Positions of the blocks that are never fitted.
-    order : list of int
-        Positions of the blocks of the pass under way; empty between passes.
-    place : int
-        How many of them are fitted.
-    digests : dict of int to bytes
-        What describes the blocks that were read, by position, if checkpoints are kept;
-        those of the pass under way are in the fitting.
-    validation : dict of int to bytes
-        The same of some blocks of the validation data.
-    before : Fitting or None
-        The fitting when the pass under way began, for its counts; no estimator in it.
-    seconds : float
-        What the pass under way has taken.
-    history : list of dict
-        A record of each pass that is over.
-    best : estimator or None
-        A copy of the one whose validation score is the best.
-    best_score : float
-    best_merit : float
-        What a pass has to exceed to count as progress.
-    stale : int
-        How many passes in a row did not.
-    stop : bool
-        Whether an observer ended the pass under way or, between passes, the fit.
+        Draws the blocks that are held out.
+    validation_fraction : float, optional
+        The share of the blocks that is held out.
+
+    Raises
+    ------
+    ValueError
+        If there are too few blocks to hold some out.
     """
-
-    fitting: Fitting
-    rng: np.random.RandomState
-    held_out: list[int] = field(default_factory=list)
-    order: list[int] = field(default_factory=list)
-    place: int = 0
-    digests: dict[int, bytes] = field(default_factory=dict)
-    validation: dict[int, bytes] = field(default_factory=dict)
-    before: Fitting | None = None
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: Any = None
-    best_score: float = -math.inf
-    best_merit: float = -math.inf
-    stale: int = 0
-    stop: bool = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the best estimator so that it predicts the same bits."""
-        return {**vars(self), "best": Travelling(self.best)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what was pickled."""
-        vars(self).update({**state, "best": state["best"].value})
-
-    def all_digests(self) -> dict[int, bytes]:
-        """Return what describes the blocks, with those of the pass under way."""
-        found = self.fitting.digests
-        parts = (found[at : at + SIZE] for at in range(0, len(found), SIZE))
-        # A pass may have been stopped before its end.
-        return {**self.digests, **dict(zip(self.order, parts, strict=False))}
+    if validation_fraction is None:
+        return Progress(fitting, rng)
+    if n_blocks < 2:
+        raise ValueError(
+            f"early_stopping holds out whole blocks, but X has {n_blocks}; "
+            "expected at least 2. Cut X into more blocks, or pass "
+            "`validation_data=(X_val, y_val)`."
+        )
+    held = min(max(round(n_blocks * validation_fraction), 1), n_blocks - 1)
+    held_out = sorted(int(at) for at in rng.permutation(n_blocks)[:held])
+    return Progress(fitting, rng, tuple(held_out))
 
 
-class Observer(Protocol):
-    """What is told of a fit on its way."""
-
-    def begin_pass(self, progress: Progress, n_blocks: int) -> None:
-        """Hear that a pass begins, or goes on."""
-
-    def end_block(self, progress: Progress, load: Callable[[], Fitting]) -> bool:
-        """Hear that a block is fitted; return whether the pass is to stop.
-
-        ``load()`` returns the fitting then, which may have to travel.
-        """
-        ...
-
-    def end_pass(self, progress: Progress) -> bool:
-        """Hear that a pass is over; return whether the fit is to stop."""
-        ...
-
-
-@dataclass
+@dataclass(frozen=True)
 class Passes:
     """The passes of a fit.
 
@@ -120,8 +71,6 @@ class Passes:
         ``score(estimator, held_out) -> float``, on rows that are not fitted.
     early_stopping : bool
         Whether that score decides when to stop and which estimator to keep.
-    validation_fraction : float, optional
-        The share of the blocks that is held out.
     tol : float, optional
         What counts as progress; None for any with `early_stopping`, or not to stop.
     n_iter_no_change : int
@@ -137,42 +86,19 @@ class Passes:
     shuffle: bool = False
     score: Callable[..., float] | None = None
     early_stopping: bool = False
-    validation_fraction: float | None = None
     tol: float | None = None
     n_iter_no_change: int = 5
     observers: Sequence[Observer] = ()
     verbose: int = 0
 
-    def start(self, fitting: Fitting, rng: np.random.RandomState) -> Progress:
-        """Return the progress of a fit that has done nothing yet.
-
-        Raises
-        ------
-        ValueError
-            If there are too few blocks to hold some out.
-        """
-        return Progress(fitting, rng, self._hold_out(rng))
-
     def finish(self, progress: Progress) -> Progress:
         """Make the passes that are left."""
         while not self._is_over(progress):
-            self._one_pass(progress)
-        if progress.best is not None:
-            progress.fitting = progress.fitting._replace(estimator=progress.best)
-        return progress
-
-    def _hold_out(self, rng: np.random.RandomState) -> list[int]:
-        if self.validation_fraction is None:
-            return []
-        if self.n_blocks < 2:
-            raise ValueError(
-                f"early_stopping holds out whole blocks, but X has {self.n_blocks}; "
-                "expected at least 2. Cut X into more blocks, or pass "
-                "`validation_data=(X_val, y_val)`."
-            )
-        held = round(self.n_blocks * self.validation_fraction)
-        held = min(max(held, 1), self.n_blocks - 1)
-        return sorted(int(at) for at in rng.permutation(self.n_blocks)[:held])
+            progress = self._one_pass(progress)
+        if progress.best is None:
+            return progress
+        best = progress.fitting._replace(estimator=progress.best)
+        return replace(progress, fitting=best)
 
     def _is_over(self, progress: Progress) -> bool:
         if progress.order:
@@ -183,48 +109,50 @@ class Passes:
             or progress.stale >= self.n_iter_no_change
         )
 
-    def _one_pass(self, progress: Progress) -> None:
+    def _one_pass(self, progress: Progress) -> Progress:
         """Make a pass, or the rest of it."""
         began = time.perf_counter() - progress.seconds
         if not progress.order:
-            progress.order = self._draw(progress)
-            progress.before = progress.fitting._replace(estimator=None)
+            progress = self._draw(progress)
         for observer in self.observers:
-            observer.begin_pass(progress, len(progress.order))
+            observer.begin_pass(progress)
         while not progress.stop and progress.place < len(progress.order):
-            self._run(progress, began)
+            progress = self._run(progress, began)
         if progress.fitting.n_rows == 0:
             raise ValueError("X has no rows in any block; expected at least one.")
-        self._record(progress, time.perf_counter() - began)
+        progress = self._record(progress, time.perf_counter() - began)
         if self.verbose:
             print(self._describe(progress.history[-1]))  # noqa: T201
-        self._tell(progress, lambda one: one.end_pass(progress))
+        for observer in self.observers:
+            # One that saves hears of a stop by those before.
+            stop = observer.end_pass(progress) or progress.stop
+            progress = replace(progress, stop=stop)
+        return progress
 
-    def _run(self, progress: Progress, began: float) -> None:
+    def _run(self, progress: Progress, began: float) -> Progress:
         """Fit the next blocks of a pass."""
-        first = progress.place
+        current = progress
 
         def watch(place: int, load: Callable[[], Fitting]) -> bool:
-            progress.place = first + place + 1
-            progress.seconds = time.perf_counter() - began
-            self._tell(progress, lambda one: one.end_block(progress, load))
-            return progress.stop
+            nonlocal current
+            current = replace(
+                current,
+                place=progress.place + place + 1,
+                seconds=time.perf_counter() - began,
+            )
+            for observer in self.observers:
+                stop = observer.end_block(BlockFitted(current, load))
+                current = replace(current, stop=stop or current.stop)
+            return current.stop
 
-        progress.fitting, reached = self.run(
-            progress, watch if self.observers else None
-        )
-        if self.observers and not progress.stop and progress.place != reached:
+        fitting, reached = self.run(progress, watch if self.observers else None)
+        if self.observers and not current.stop and current.place != reached:
             raise RuntimeError(
                 "The active scheduler does not tell dask's callbacks of its tasks, as "
                 "`checkpoint` and `set_callbacks` need it. Use one of dask's own."
             )
-        if not progress.stop:
-            progress.place = reached
-
-    def _tell(self, progress: Progress, tell: Callable[[Observer], bool]) -> None:
-        """Tell all observers; those that save hear of a stop by those before."""
-        for one in self.observers:
-            progress.stop = tell(one) or progress.stop
+        place = current.place if current.stop else reached
+        return replace(current, fitting=fitting, place=place)
 
     def _describe(self, record: dict[str, Any]) -> str:
         judged = (
@@ -238,15 +166,17 @@ class Passes:
             f"{record['seconds']:.1f} s"
         )
 
-    def _draw(self, progress: Progress) -> list[int]:
+    def _draw(self, progress: Progress) -> Progress:
+        """Draw the order of the next pass."""
+        rng = copy.deepcopy(progress.rng)
         order = [at for at in range(self.n_blocks) if at not in set(progress.held_out)]
         if self.shuffle:
-            order = [order[at] for at in progress.rng.permutation(len(order))]
-        return order
+            order = [order[at] for at in rng.permutation(len(order))]
+        before = progress.fitting._replace(estimator=None)
+        return replace(progress, rng=rng, order=tuple(order), before=before)
 
-    def _record(self, progress: Progress, seconds: float) -> None:
+    def _record(self, progress: Progress, seconds: float) -> Progress:
         fitting, before = progress.fitting, progress.before or Fitting(None)
-        rows = fitting.n_rows - before.n_rows
         score = loss = None
         judged = fitting.n_judged - before.n_judged
         merit = (fitting.merit - before.merit) / judged if judged else math.nan
@@ -256,35 +186,43 @@ class Passes:
             score = merit
         if self.tol is not None and fitting.has_loss:
             loss = -merit
-        progress.history.append(
-            {
-                "pass": len(progress.history) + 1,
-                "score": score,
-                "loss": loss,
-                "seconds": seconds,
-                "blocks": progress.place,
-                "rows": rows,
-            }
+        record = {
+            "pass": len(progress.history) + 1,
+            "score": score,
+            "loss": loss,
+            "seconds": seconds,
+            "blocks": progress.place,
+            "rows": fitting.n_rows - before.n_rows,
+        }
+        progress = replace(
+            progress,
+            history=(*progress.history, record),
+            digests=progress.all_digests(),
+            fitting=fitting._replace(digests=b""),
+            order=(),
+            place=0,
+            seconds=0.0,
+            stop=False,
         )
-        progress.digests = progress.all_digests()
-        progress.fitting = progress.fitting._replace(digests=b"")
-        progress.order, progress.place, progress.seconds = [], 0, 0.0
-        progress.stop = False
         if self.early_stopping and score is not None:
-            self._keep_best(progress, score)
-            self._count_stale(progress, score)
-        elif self.tol is not None:
-            self._count_stale(progress, merit)
+            return self._count_stale(_keep_best(progress, score), score)
+        return progress if self.tol is None else self._count_stale(progress, merit)
 
-    def _keep_best(self, progress: Progress, score: float) -> None:
-        if progress.best is None or score > progress.best_score:
-            progress.best = copy_estimator(progress.fitting.estimator)
-            # Any number is better than one that is undefined.
-            progress.best_score = -math.inf if math.isnan(score) else score
+    def _count_stale(self, progress: Progress, merit: float) -> Progress:
+        better = merit > progress.best_merit + (self.tol or 0.0)
+        return replace(
+            progress,
+            stale=0 if better else progress.stale + 1,
+            best_merit=max(progress.best_merit, merit),
+        )
 
-    def _count_stale(self, progress: Progress, merit: float) -> None:
-        if merit > progress.best_merit + (self.tol or 0.0):
-            progress.stale = 0
-        else:
-            progress.stale += 1
-        progress.best_merit = max(progress.best_merit, merit)
+
+def _keep_best(progress: Progress, score: float) -> Progress:
+    if progress.best is not None and not score > progress.best_score:
+        return progress
+    return replace(
+        progress,
+        best=copy_estimator(progress.fitting.estimator),
+        # Any number is better than one that is undefined.
+        best_score=-math.inf if math.isnan(score) else score,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -13,16 +13,18 @@ from dask.core import flatten
 from dask.utils import ensure_dict
 
 from incremental._blocks.align import Aligned, align
-from incremental._blocks.collections import as_lists, is_frame, merge_columns
-from incremental._blocks.mapped_array import pick_blocks
-from incremental._blocks.rows import check_rows
+from incremental._blocks.assembly import Assembly
+from incremental._blocks.block import Block
+from incremental._blocks.collection import Collection
+from incremental._blocks.stages import Stage
 from incremental._graph.joint import (
     optimize_together,
     reached,
     share_fused,
     stores,
 )
-from incremental._graph.task_spec import Graph, Key, as_nodes
+from incremental._graph.schedulers import Scheduler, active_scheduler, this_thread
+from incremental._graph.task_spec import DataNode, Graph, Key, as_nodes
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,13 @@ class Blocks:
     graph : dict
         The tasks of all collections, optimised.
     sources : list of Source
-        What yields the pieces of a block.
+        What yields the pieces that a block is made of.
+    assembly : Assembly
+        What makes the block of them.
     n_rows : tuple of int or None
         The rows of each block, where the collections know them.
+    in_memory : bool
+        Whether this is data in memory, which is one block.
     settled : bool
         Whether statistics of many blocks are computed.
     on_disk : bool
@@ -62,7 +68,9 @@ class Blocks:
 
     graph: dict[Key, Any]
     sources: list[Source]
+    assembly: Assembly
     n_rows: tuple[int, ...] | None
+    in_memory: bool = False
     settled: bool = False
     on_disk: bool = False
 
@@ -71,8 +79,18 @@ class Blocks:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the collections, in the order of a block's pieces."""
-        return tuple(name for source in self.sources for name in source.names)
+        """Names of the pieces of a block, in the order in which they were given."""
+        return tuple(output.name for output in self.assembly.outputs)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What reads the blocks: the active scheduler, or this thread if in memory."""
+        return this_thread() if self.in_memory else active_scheduler()
+
+    def without_local_stages(self, name: str) -> tuple[Blocks, tuple[Stage, ...]]:
+        """Leave out the last stages of a piece that are row-local, and return them."""
+        assembly, stages = self.assembly.without_local_stages(name)
+        return replace(self, assembly=assembly), stages
 
     def keys(self, position: int) -> list[Key]:
         """Keys of the tasks that yield the block at `position`."""
@@ -91,12 +109,12 @@ class Blocks:
         ]
 
 
-def read_blocks(collections: Mapping[str, Any]) -> Blocks:
+def read_blocks(values: Mapping[str, Any]) -> Blocks:
     """Pair the rows of collections, and find the tasks that yield each block.
 
     Parameters
     ----------
-    collections : dict of str to collection
+    values : dict of str to dask collection or data in memory
         As for `align`.
 
     Returns
@@ -108,40 +126,57 @@ def read_blocks(collections: Mapping[str, Any]) -> Blocks:
     TypeError, ValueError
         As `align` does, or if rows of collections were shuffled apart.
     """
-    aligned = align(collections)
-    sources, graph = _read(aligned)
-    return Blocks(graph, sources, aligned.n_rows, on_disk=bool(stores(graph)))
+    aligned = align(values)
+    if not any(one.is_lazy for one in aligned.sources.values()):
+        return _hold(aligned)
+    graph, sources = _read(aligned.sources)
+    return Blocks(
+        graph,
+        sources,
+        aligned.assembly(_names(sources)),
+        aligned.n_rows,
+        on_disk=bool(stores(graph)),
+    )
 
 
-def _read(aligned: Aligned) -> tuple[list[Source], Graph]:
+def _names(sources: list[Source]) -> tuple[str, ...]:
+    return tuple(name for source in sources for name in source.names)
+
+
+def _hold(aligned: Aligned) -> Blocks:
+    """Return data in memory as the one block that it is."""
+    names = tuple(aligned.sources)
+    graph = {
+        ("in-memory", name): DataNode(("in-memory", name), one.read())
+        for name, one in aligned.sources.items()
+    }
+    sources = [Source((name,), [("in-memory", name)]) for name in names]
+    assembly = aligned.assembly(names)
+    return Blocks(
+        graph, sources, assembly, aligned.n_rows, in_memory=True, settled=True
+    )
+
+
+def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
     """Make one graph of all collections, in which what they share runs once."""
-    collections, maps = aligned.collections, aligned.maps
-    frames = {name: value for name, value in collections.items() if is_frame(value)}
-    others = {n: as_lists(v) for n, v in collections.items() if n not in frames}
+    values = {name: one.read() for name, one in collections.items()}
+    frames = {name: values[name] for name in values if collections[name].has_index}
+    others = {name: values[name] for name in values if name not in frames}
     graph: Graph = {}
     sources = []
     shuffled = False
     if frames:
         tasks, keys, shuffled = _read_frames(frames)
-        if maps:
-            # With a map among them each goes a way of its own.
-            pieces = {n: pick_blocks(tasks, keys, at) for at, n in enumerate(frames)}
-            for name, (needed, map_blocks) in maps.items():
-                mapped = map_blocks(*map(pieces.pop, needed))
-                others[name] = merge_columns(name, mapped)
-            others.update(pieces)
-        else:
-            graph, sources = share_fused(tasks), [Source(tuple(frames), keys)]
+        graph, sources = share_fused(tasks), [Source(tuple(frames), keys)]
     if others:
         graph = share_fused({**graph, **optimize_together(others.values())})
         sources += [
             Source((name,), list(flatten(value.__dask_keys__())))
             for name, value in others.items()
         ]
-    graph = _with_persisted(graph, sources, collections.values())
-    shuffles = {*frames, *maps} if shuffled else set()
-    _check_order(graph, sources, shuffles)
-    return sources, graph
+    graph = _with_persisted(graph, sources, values.values())
+    _check_order(graph, sources, set(frames) if shuffled else set())
+    return graph, sources
 
 
 def _read_frames(
@@ -215,7 +250,7 @@ def _unknown_order(names: str) -> str:
 
 
 def _pair(names: tuple[str, ...], *frames: Any) -> tuple[Any, ...]:
-    check_rows(names, frames)
+    Block(dict(zip(names, frames, strict=True))).count_rows()
     for name, frame in zip(names, frames, strict=True):
         if not frame.index.equals(frames[0].index):
             raise ValueError(

@@ -2,108 +2,282 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
+from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
-from incremental._graph.plan import flatten_pieces
+from incremental._graph.plan import Plan, PlannedBlock, flatten_pieces
 from incremental._graph.schedulers import Scheduler, active_callbacks
-from incremental._graph.shared_reductions import plan_pass
+from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
 
-Step = Callable[..., Any]
-Watch = Callable[[int, Callable[[], Any]], bool | None]
+Watch = Callable[[int, Callable[[], list[Any]]], bool | None]
+
+
+class Chain(NamedTuple):
+    """One learner on the stream of blocks: it takes them one after the other.
+
+    Attributes
+    ----------
+    start : object
+        The state before the first block.
+    step : callable
+        ``step(state, block) -> state``; must pickle. Where the fold prepares the
+        blocks it gets what that yields in place of the block.
+    uses : container of int, optional
+        Positions of the blocks that it takes; all of them by default.
+    name : str, default="partial_fit"
+        What diagnostics call its steps.
+    """
+
+    start: Any
+    step: Callable[[Any, Any], Any]
+    uses: Container[int] | None = None
+    name: str = "partial_fit"
+
+    def takes(self, position: int) -> bool:
+        """Tell whether it takes the block at a position."""
+        return self.uses is None or position in self.uses
+
+
+class Preparation(NamedTuple):
+    """What is done with each block in a task of its own, before the chains take it.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(block)``; must pickle. The chains get what it returns.
+    name : str
+        What diagnostics call it.
+    """
+
+    function: Callable[[Block], Any]
+    name: str
 
 
 def fold(
     blocks: Blocks,
-    step: Step,
-    state: Any,
+    chains: Sequence[Chain],
     *,
     order: Sequence[int],
     prefetch: int,
-    scheduler: Scheduler,
-    name: str,
-    prepare: Step | None = None,
-    prepare_name: str = "prepare",
+    prepare: Preparation | None = None,
     watch: Watch | None = None,
-) -> Any:
-    """Fold the blocks into a state, one after the other.
+) -> list[Any]:
+    """Let chains take the blocks, each one after the other and all beside each other.
+
+    A block is read once, whatever the number of chains, and dropped when the last of
+    them has taken it.
 
     Parameters
     ----------
     blocks : Blocks
-    step : callable
-        ``step(state, *pieces) -> state``; must pickle.
-    state : object
-        The first state.
+        With their statistics settled.
+    chains : sequence of Chain
     order : sequence of int
         Positions of the blocks, in the order in which they are used.
     prefetch : int
-        How many blocks may be read ahead of the one in use.
-    scheduler : Scheduler
-        Runs the pass.
-    name : str
-        What diagnostics call the steps.
-    prepare : callable, optional
-        ``prepare(*pieces)`` is called on each block before, in parallel, and the step
-        gets what it returns: one piece, or a tuple of them. Must pickle.
-    prepare_name : str, default="prepare"
-        What diagnostics call that.
+        How many blocks may be read ahead of the one that the slowest chain takes.
+    prepare : Preparation, optional
     watch : callable, optional
-        ``watch(place, load)`` is called here after each step, in order, with a function
-        that returns the state then. It may not be changed. What it returns says whether
-        to stop there.
+        ``watch(place, load)`` is called here each time that all chains have taken a
+        block, in order, with a function that returns their states then. These may not
+        be changed. What it returns says whether to stop there.
 
     Returns
     -------
-    object
-        The last state.
+    list
+        The last state of each chain.
     """
-    plan = plan_pass(blocks, order, scheduler)
-    graph: Graph = {}
-    before = None if prepare is None else _Stage(graph, prepare_name, _apply, prepare)
-    steps = _Stage(graph, name, _use, step)
-    done: list[Key] = [f"state-{uuid4().hex}"]
-    graph[done[0]] = DataNode(done[0], state)
-    for place, block in enumerate(plan.blocks):
-        gate: Key = done[place - prefetch] if place > prefetch else None
-        if gate is not None and not scheduler.shares_memory:
-            # A task between them, so that no read makes the state travel.
-            fitted, gate = gate, (f"look-ahead-{done[0]}", place)
-            graph[gate] = Task(gate, _nothing, TaskRef(fitted))
-        graph.update(plan.tasks(block, gate))
-        outputs = block.outputs
-        if before is not None:
-            outputs = [before.add(place, block.where, outputs)]
-        done.append(steps.add(place, block.where, [done[place], *outputs]))
-    graph = plan.with_futures(graph)
+    scheduler = blocks.scheduler
+    pass_ = _Pass(blocks, chains, order, prefetch, prepare, watched=watch is not None)
     if scheduler.is_remote:
-        return _run_remotely(scheduler, graph, done[1:], watch)
-    return _run_locally(scheduler, graph, done[1:], watch)
+        return _run_remotely(scheduler, pass_, watch)
+    return _run_locally(scheduler, pass_, watch)
 
 
-def _run_locally(
-    scheduler: Scheduler, graph: Graph, states: list[Key], watch: Watch | None
-) -> Any:
-    own = (None, None, None, _LocalRun(states, watch).after_task, None)
+class _Pass:
+    """The graph of a pass.
+
+    Attributes
+    ----------
+    graph : dict
+    last : list of task keys
+        Of the last state of each chain.
+    taken : list of task keys
+        For each place in the order, of a task that ends when all chains have taken the
+        block, and yields their states; empty if nobody watches.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        chains: Sequence[Chain],
+        order: Sequence[int],
+        prefetch: int,
+        prepare: Preparation | None,
+        *,
+        watched: bool,
+    ) -> None:
+        self.graph: Graph = {}
+        self._chains = chains
+        self._waits = not blocks.scheduler.shares_memory or len(chains) > 1
+        self._assemble = blocks.assembly
+        self._token = uuid4().hex
+        self._prepare = self._prepared_by(prepare)
+        self._steps = [
+            _Calls(self.graph, chain.name, self._step(chain)) for chain in chains
+        ]
+        # The states when each place is reached, and after the last one.
+        self._states = [[self._start(chain) for chain in chains]]
+        self._joins = watched and len(chains) > 1
+        self.taken: list[Key] = []
+        where = blocks.describe()
+        plan = Plan(
+            blocks.graph,
+            [blocks.keys(at) for at in order],
+            [where[at] for at in order],
+        )
+        for place, (at, block) in enumerate(zip(order, plan.blocks, strict=True)):
+            gate = self._gate(place - prefetch) if place > prefetch else None
+            self.graph.update(plan.tasks(block, gate))
+            self._take(place, at, block)
+        self.graph = plan.with_futures(self.graph)
+        self.last = self._states[-1]
+        if watched and not self._joins:
+            self.taken = [states[0] for states in self._states[1:]]
+
+    def states(self, result: Any) -> list[Any]:
+        """Return the states that one of the tasks `taken` yields."""
+        return result if self._joins else [result]
+
+    def _take(self, place: int, at: int, block: PlannedBlock) -> None:
+        """Add the tasks in which the chains take a block."""
+        inputs = block.outputs
+        if self._prepare is not None:
+            inputs = [self._prepare.add(place, block.where, inputs)]
+        # Chains share memory: the states of one place are seen before the next begins.
+        after = self.taken[-1:] if self._joins else []
+        before = self._states[-1]
+        states = [
+            step.add(place, block.where, [state, *inputs], after)
+            if chain.takes(at)
+            else state
+            for chain, step, state in zip(
+                self._chains, self._steps, before, strict=True
+            )
+        ]
+        self._states.append(states)
+        if self._joins:
+            key = f"states-{self._token}", place
+            self.graph[key] = Task(key, _as_list, *map(TaskRef, states))
+            self.taken.append(key)
+
+    def _prepared_by(self, prepare: Preparation | None) -> _Calls | None:
+        """Return the calls that prepare blocks, if there is work beside the steps."""
+        if prepare is None and not self._assemble.has_stages:
+            return None
+        function, name = prepare or Preparation(_same, "transform")
+        return _Calls(self.graph, name, _OnPieces(function, self._assemble))
+
+    def _step(self, chain: Chain) -> Callable[..., Any]:
+        if self._prepare is not None:
+            return chain.step
+        return _StepOnPieces(chain.step, self._assemble)
+
+    def _start(self, chain: Chain) -> Key:
+        key = f"state-{uuid4().hex}"
+        self.graph[key] = DataNode(key, chain.start)
+        return key
+
+    def _gate(self, place: int) -> Key:
+        """Return the key of what ends when all chains have reached a place."""
+        states = self._states[place]
+        if not self._waits:
+            return states[0]
+        # A task between them, so that no read makes a state travel.
+        gate = f"look-ahead-{self._token}", place
+        self.graph[gate] = Task(gate, _nothing, *map(TaskRef, states))
+        return gate
+
+
+class _OnPieces(NamedTuple):
+    """A function of a block, called with the pieces that the block is made of."""
+
+    function: Callable[[Block], Any]
+    assemble: Callable[..., Block]
+
+    def __call__(self, *pieces: Any) -> Any:
+        return self.function(self.assemble(*flatten_pieces(pieces)))
+
+
+class _StepOnPieces(NamedTuple):
+    """The step of a chain, called with the pieces that the block is made of."""
+
+    step: Callable[[Any, Block], Any]
+    assemble: Callable[..., Block]
+
+    def __call__(self, state: Any, *pieces: Any) -> Any:
+        return self.step(state, self.assemble(*flatten_pieces(pieces)))
+
+
+class _Calls:
+    """A function that a graph holds once and calls for each block."""
+
+    def __init__(self, graph: Graph, name: str, function: Callable[..., Any]) -> None:
+        self._graph = graph
+        self._name = f"{name}-{uuid4().hex}"
+        # Not of the same name, by which distributed learns how long a call takes.
+        self._function = f"function-{self._name}"
+        graph[self._function] = DataNode(self._function, function)
+
+    def add(
+        self, place: int, where: str, inputs: list[Key], after: Sequence[Key] = ()
+    ) -> Key:
+        """Add the call for the block at a place, and return its key."""
+        key = self._name, place
+        refs = map(TaskRef, [self._function, *inputs])
+        waits = map(TaskRef, after)
+        self._graph[key] = Task(key, _apply, where, len(inputs), *refs, *waits)
+        return key
+
+
+def _apply(where: str, n_inputs: int, function: Any, *values: Any) -> Any:
+    with noted(f"in {where}"):
+        return function(*values[:n_inputs])
+
+
+def _same(block: Block) -> Block:
+    return block
+
+
+def _as_list(*states: Any) -> list[Any]:
+    return list(states)
+
+
+def _nothing(*states: object) -> None:
+    return None
+
+
+def _run_locally(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> list[Any]:
+    own = (None, None, None, _LocalRun(pass_, watch).after_task, None)
     callbacks = [*active_callbacks(), own]
     try:
-        return scheduler.run(graph, [states[-1]], callbacks=callbacks)[0]
+        return list(scheduler.run(pass_.graph, pass_.last, callbacks=callbacks))
     except _Stopped as stopped:
-        return stopped.state
+        return stopped.states
 
 
 class _Stopped(Exception):  # noqa: N818
     """Ends a run where its watch says so."""
 
-    def __init__(self, state: Any) -> None:
+    def __init__(self, states: list[Any]) -> None:
         super().__init__("The fit was stopped.")
-        self.state = state
+        self.states = states
 
 
 class _LocalRun:
@@ -113,8 +287,9 @@ class _LocalRun:
     read until later ones are read, and the fit with it. Distributed has priorities.
     """
 
-    def __init__(self, states: list[Key], watch: Watch | None) -> None:
-        self._places = {key: place for place, key in enumerate(states)}
+    def __init__(self, pass_: _Pass, watch: Watch | None) -> None:
+        self._places = {key: place for place, key in enumerate(pass_.taken)}
+        self._pass = pass_
         self._watch = watch
 
     def after_task(
@@ -124,32 +299,41 @@ class _LocalRun:
         place = self._places.get(key)
         if place is None or self._watch is None:
             return
-        if self._watch(place, lambda: result):
-            raise _Stopped(result)
+        states = self._pass.states(result)
+        if self._watch(place, lambda: states):
+            raise _Stopped(states)
 
 
-def _run_remotely(
-    scheduler: Scheduler, graph: Graph, states: list[Key], watch: Watch | None
-) -> Any:
+def _run_remotely(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> list[Any]:
     with _advised():
         if watch is None:
-            return scheduler.run(graph, [states[-1]])[0]
+            return list(scheduler.run(pass_.graph, pass_.last))
         from distributed import wait
 
-        futures = scheduler.run(graph, states, sync=False)
+        futures = scheduler.run(pass_.graph, pass_.taken, sync=False)
         try:
             for place, future in enumerate(futures):
                 wait([future])
                 if future.status != "finished":
                     future.result()
-                if watch(place, future.result):
-                    return future.result()
+                if watch(place, _Loaded(pass_, future)):
+                    return _Loaded(pass_, future)()
                 if place:
                     futures[place - 1].release()
-            return futures[-1].result()
+            return _Loaded(pass_, futures[-1])()
         finally:
             for future in futures:
                 future.release()
+
+
+class _Loaded(NamedTuple):
+    """Fetches the states that a future holds, when it is called."""
+
+    pass_: _Pass
+    future: Any
+
+    def __call__(self) -> list[Any]:
+        return self.pass_.states(self.future.result())
 
 
 @contextmanager
@@ -173,54 +357,26 @@ def _place(key: Key) -> int:
 
 def map_blocks(
     blocks: Blocks,
-    function: Step,
+    function: Callable[[Block], Any],
     *,
-    scheduler: Scheduler,
     name: str,
     order: Sequence[int] | None = None,
 ) -> list[Any]:
-    """Call ``function(*pieces)`` on blocks in parallel and return the results.
+    """Call a function on blocks in parallel and return the results.
 
     Only for results that are small: all of them are returned. Of all blocks unless
     their positions are given.
     """
-    plan = plan_pass(blocks, range(len(blocks)) if order is None else order, scheduler)
+    blocks = settle(blocks)
+    order = range(len(blocks)) if order is None else order
+    where = blocks.describe()
+    plan = Plan(
+        blocks.graph, [blocks.keys(at) for at in order], [where[at] for at in order]
+    )
     graph: Graph = {}
-    calls = _Stage(graph, name, _apply, function)
+    calls = _Calls(graph, name, _OnPieces(function, blocks.assembly))
     keys = []
     for place, block in enumerate(plan.blocks):
         graph.update(plan.tasks(block))
         keys.append(calls.add(place, block.where, block.outputs))
-    return list(scheduler.run(plan.with_futures(graph), keys))
-
-
-class _Stage:
-    """A function that a graph holds once and calls for each block."""
-
-    def __init__(self, graph: Graph, name: str, call: Step, function: Step) -> None:
-        self._graph = graph
-        self._name = f"{name}-{uuid4().hex}"
-        self._call = call
-        # Not of the same name, by which distributed learns how long a call takes.
-        self._function = f"function-{self._name}"
-        graph[self._function] = DataNode(self._function, function)
-
-    def add(self, place: int, where: str, inputs: list[Key]) -> Key:
-        """Add the call for the block at a place, and return its key."""
-        key = self._name, place
-        refs = map(TaskRef, [self._function, *inputs])
-        self._graph[key] = Task(key, self._call, where, *refs)
-        return key
-
-
-def _use(where: str, step: Step, state: Any, *pieces: Any) -> Any:
-    return _apply(where, partial(step, state), *pieces)
-
-
-def _apply(where: str, function: Step, *pieces: Any) -> Any:
-    with noted(f"in {where}"):
-        return function(*flatten_pieces(pieces))
-
-
-def _nothing(state: object) -> None:
-    return None
+    return list(blocks.scheduler.run(plan.with_futures(graph), keys))

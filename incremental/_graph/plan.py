@@ -11,7 +11,6 @@ from uuid import uuid4
 from dask.utils import key_split
 
 from incremental._errors import noted
-from incremental._graph.blocks import Blocks
 from incremental._graph.task_spec import (
     Alias,
     DataNode,
@@ -50,11 +49,12 @@ class Plan:
 
     Parameters
     ----------
-    blocks : Blocks
-    order : sequence of int
-        Positions of the blocks, in the order in which they are used.
-    where : list of str
-        What to call each block in errors, by its position.
+    graph : dict
+        The tasks of all collections.
+    wanted : sequence of list of task keys
+        The tasks that yield each block, in the order in which they are used.
+    where : sequence of str
+        What to call each block in errors.
 
     Attributes
     ----------
@@ -62,30 +62,30 @@ class Plan:
         In the order of use.
     """
 
-    def __init__(self, blocks: Blocks, order: Sequence[int], where: list[str]) -> None:
+    def __init__(
+        self, graph: Graph, wanted: Sequence[list[Key]], where: Sequence[str]
+    ) -> None:
         self._token = uuid4().hex
         self._futures = {
-            task.key: task
-            for task in blocks.graph.values()
-            if isinstance(task, TaskRef)
+            task.key: task for task in graph.values() if isinstance(task, TaskRef)
         }
-        self._nodes = as_nodes(blocks.graph)
+        self._nodes = as_nodes(graph)
         self._keys: dict[Key, Key] = {}
         self._first: dict[Key, int] = {}
         self.blocks = []
-        wanted = [list(map(self._target, blocks.keys(at))) for at in order]
+        wanted = [list(map(self._target, keys)) for keys in wanted]
         uses = Counter(
             chain(
                 chain.from_iterable(wanted),
                 chain.from_iterable(map(self._needs, self._nodes)),
             )
         )
-        for place, (at, keys) in enumerate(zip(order, wanted, strict=True)):
+        for place, (keys, name) in enumerate(zip(wanted, where, strict=True)):
             new = self._walk(keys, place)
             if len(keys) > 1 and all(uses[key] == 1 and key in new for key in keys):
                 new, keys = self._join(new, keys)
             outputs = list(map(self._renamed, keys))
-            self.blocks.append(PlannedBlock(where[at], new, outputs))
+            self.blocks.append(PlannedBlock(name, new, outputs))
         self._names = set(self._keys.values())
 
     def tasks(self, block: PlannedBlock, gate: Key | None = None) -> Graph:

@@ -10,12 +10,11 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from incremental._blocks.rows import check_rows
+from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
-from incremental._graph.plan import flatten_pieces, literals
-from incremental._graph.schedulers import Scheduler
-from incremental._graph.shared_reductions import plan_pass
+from incremental._graph.plan import Plan, flatten_pieces, literals
+from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import Graph, Key
 
 
@@ -29,16 +28,16 @@ class BlockReader:
     blocks : Blocks
     order : sequence of int
         Positions of the blocks, in the order in which they are used.
-    scheduler : Scheduler
-        Computes them.
     """
 
-    def __init__(
-        self, blocks: Blocks, order: Sequence[int], scheduler: Scheduler
-    ) -> None:
-        plan = plan_pass(blocks, order, scheduler)
-        self._scheduler = scheduler
-        self._names = blocks.names
+    def __init__(self, blocks: Blocks, order: Sequence[int]) -> None:
+        blocks = settle(blocks)
+        where = blocks.describe()
+        plan = Plan(
+            blocks.graph, [blocks.keys(at) for at in order], [where[at] for at in order]
+        )
+        self._scheduler = blocks.scheduler
+        self._assemble = blocks.assembly
         self._blocks = plan.blocks
         self._tasks = [plan.tasks(block) for block in plan.blocks]
         planned = list(zip(plan.blocks, self._tasks, strict=True))
@@ -67,8 +66,8 @@ class BlockReader:
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def read(self, place: int) -> tuple[Any, ...]:
-        """Return the pieces of the block at a place in the order, for the caller."""
+    def read(self, place: int) -> Block:
+        """Return the block at a place in the order, for the caller to write to."""
         block, tasks = self._blocks[place], self._tasks[place]
         lent = [key for key in tasks if key in self._shared]
         try:
@@ -83,10 +82,10 @@ class BlockReader:
         self._tasks[place] = {}
         # Copies, since they may be part of what was computed before, of data in memory
         # or of a file, and the caller may write to them.
-        flat = tuple(map(copy.deepcopy, flatten_pieces(pieces)))
         with noted(f"in {block.where}"):
-            check_rows(self._names, flat)
-        return flat
+            made = self._assemble(*map(copy.deepcopy, flatten_pieces(pieces)))
+            made.count_rows()
+        return made
 
     def _run(self, graph: Graph, outputs: list[Key], lent: list[Key]) -> Any:
         local = {} if self._pool is None else {"pool": self._pool}

@@ -115,6 +115,11 @@ def active_scheduler() -> Scheduler:
     return Scheduler(get_scheduler() or get_threaded)
 
 
+def this_thread() -> Scheduler:
+    """Return the scheduler that runs one task after the other, here."""
+    return Scheduler(get_sync)
+
+
 def active_callbacks() -> list[tuple[Any, ...]]:
     """Return dask's callbacks, to which runs that overlap are to be as one.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
@@ -13,10 +13,9 @@ from dask.delayed import Delayed
 from dask.utils import funcname, key_split
 from toolz import merge
 
-from incremental._graph.blocks import Blocks, Source
+from incremental._graph.blocks import Blocks
 from incremental._graph.joint import stores
 from incremental._graph.plan import Plan, dependencies_first
-from incremental._graph.schedulers import Scheduler
 from incremental._graph.task_spec import (
     DataNode,
     Graph,
@@ -28,8 +27,16 @@ from incremental._graph.task_spec import (
 )
 
 
-def plan_pass(blocks: Blocks, order: Sequence[int], scheduler: Scheduler) -> Plan:
-    """Plan a pass, with statistics of many blocks settled.
+def settle(blocks: Blocks) -> Blocks:
+    """Compute statistics of many blocks, and put in what they yield.
+
+    Inside the graph of a pass they would make the first block that needs them wait for
+    all of their reads, with the data held until its own blocks are used.
+
+    Returns
+    -------
+    Blocks
+        Itself if they are settled already.
 
     Raises
     ------
@@ -37,37 +44,24 @@ def plan_pass(blocks: Blocks, order: Sequence[int], scheduler: Scheduler) -> Pla
         If rows go through a store on disk and the scheduler may run a task twice,
         which would put its rows there twice.
     """
-    if blocks.on_disk and scheduler.is_remote:
+    if blocks.settled:
+        return blocks
+    if blocks.on_disk and blocks.scheduler.is_remote:
         raise ValueError(
             f"The rows of {' and '.join(blocks.names)} are shuffled on the disk of one "
             "machine, which is not safe on a cluster: after the loss of a worker rows "
             "would be missing there, or be there twice. Pass `shuffle_method='tasks'`, "
             "or make the collection while the client is there, or persist it first."
         )
-    return Plan(settle(blocks), order, blocks.describe())
-
-
-def settle(blocks: Blocks) -> Blocks:
-    """Compute statistics of many blocks, and put in what they yield.
-
-    Inside the graph of a pass they would make the first block that needs them wait for
-    all of their reads, with the data held until its own blocks are used.
-    """
-    statistics = [] if blocks.settled else _statistics(blocks)
+    statistics = _statistics(blocks)
     graph = _settle(blocks.graph, statistics) if statistics else blocks.graph
     return replace(blocks, graph=graph, settled=True)
 
 
-def has_statistics(blocks: Blocks) -> bool:
-    """Tell whether `settle` has to compute anything."""
-    return not blocks.settled and bool(_statistics(blocks))
-
-
 def _settle(graph: Graph, keys: list[Key]) -> Graph:
     """Compute tasks in one parallel reduction and put in what they yield."""
-    source = Blocks(graph, [Source(("statistic",), keys)], None)
     where = ["a statistic of several blocks"] * len(keys)
-    plan = Plan(source, range(len(keys)), where)
+    plan = Plan(graph, [[key] for key in keys], where)
     tasks = plan.with_futures(merge(*map(plan.tasks, plan.blocks)))
     outputs = [block.outputs[0] for block in plan.blocks]
     lazy = [Delayed(output, tasks) for output in outputs]

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 from dask.sizeof import sizeof
 from dask.tokenize import tokenize
 from sklearn import get_config
-from toolz import compose
 
-from incremental._blocks.collections import (
-    is_array,
-    is_bag,
-    is_frame,
-    known_rows,
-    merge_columns,
-)
+from incremental._blocks.collection import Collection
+from incremental._blocks.collections import as_collection
 from incremental._blocks.columns import (
     Columns,
     check_columns,
     columns_of,
     declared_columns,
 )
-from incremental._blocks.mapped_array import Origin, Partitions, untuned
-from incremental._blocks.rows import n_rows
-from incremental._blocks.stages import remember
+from incremental._blocks.mapped_array import MappedArray
+from incremental._blocks.rows import is_pandas, n_rows
+from incremental._blocks.stages import Mapped, Stage
 from incremental._errors import noted
-from incremental._estimators.configuration import (
-    Configured,
-    changed_settings,
-    configured,
-)
+from incremental._estimators.configuration import Configured, changed_settings
 from incremental._estimators.copying import Travelling, writes_to_input
 from incremental._estimators.documents import as_list
-from incremental._estimators.traits import scales_each_value
+from incremental._estimators.traits import traits_of
 from incremental._graph.sizes import held_bytes
 from incremental._predict.output_meta import declared_output
 from incremental._predict.outputs import Declared
@@ -82,128 +74,104 @@ def map_method(
     TypeError
         If the method returns pandas for a dask array.
     """
-    if is_array(X):
-        X = merge_columns("X", X)
+    collection = as_collection(X).with_whole_rows("X")
+    X = collection.value
     output = declared_output(estimator, method, X, params, meta)
     several = isinstance(output, list)
-    empty = [_with_index(one, X) for one in (output if several else [output])]
+    empty = [_with_index(one, collection) for one in (output if several else [output])]
     declared = [Declared(one, rounds=meta is not None) for one in empty]
-    columns = declared_columns(X)
+    call = Call(
+        method, params, declared if several else declared[0], declared_columns(X)
+    )
     token = tokenize(estimator, *changed_settings().items())
     name = f"{type(estimator).__name__}-{token}"
+    held = Travelling((estimator, get_config()))
     # As `dask.delayed` makes it, dask cannot fuse it with a dataframe of one partition:
     # it gives the task another name there than the task itself has.
-    model = Delayed(name, {name: Travelling((estimator, get_config()))})
+    model = Delayed(name, {name: held})
+    # A parameter may let it write to what it is given.
+    plain = method == "transform" and not params
+    row_local = plain and traits_of(estimator).row_local
+    stage = Stage(partial(_apply, model=held, call=call), method, row_local)
     if not several:
-        mapped = _map(
-            _apply, method, X, empty[0], model, method, params, declared[0], columns
+        return _map(collection, stage, empty[0], _apply, model, call)
+    outputs = _map(collection, stage, np.empty(0, dtype=object), _apply, model, call)
+    return [
+        _map(
+            as_collection(outputs),
+            Stage(partial(_pick, which=number), method),
+            one,
+            _pick,
+            number,
         )
-        # A parameter may let it write to what it is given.
-        plain = method == "transform" and is_array(X) and not params
-        if plain and scales_each_value(estimator):
-            call = partial(
-                _call,
-                estimator=estimator,
-                method=method,
-                params={},
-                declared=declared[0],
-            )
-            remember(mapped, X, configured(call))
-        return mapped
-    anything = np.empty(0, dtype=object)
-    outputs = _map(
-        _apply, method, X, anything, model, method, params, declared, columns
-    )
-    return [_map(_pick, method, outputs, one, n) for n, one in enumerate(empty)]
-
-
-def _with_index(empty: Any, X: Any) -> Any:
-    """Give no rows of pandas the index that those of X have."""
-    pandas_both = hasattr(empty, "iloc") and is_frame(X)
-    return empty.set_axis(X._meta.index[:0]) if pandas_both else empty
-
-
-def _map(function: Any, name: str, X: Any, empty: Any, *args: Any) -> Any:
-    """Map over blocks, with the kind, type and columns of the result given."""
-    map_blocks = partial(_map_blocks, function, name, empty, args)
-    mapped = map_blocks(X)
-    if not is_array(mapped) or known_rows(mapped) is not None:
-        return mapped
-    origin = Origin((X,), map_blocks) if is_frame(X) else None
-    before = getattr(X, "origin", None) if is_array(X) else None
-    if before is not None:
-        origin = Origin(before.frames, compose(map_blocks, before.map_blocks))
-    return Partitions.view(mapped, origin)
-
-
-def _map_blocks(
-    function: Any, name: str, empty: Any, args: tuple[Any, ...], X: Any
-) -> Any:
-    yields_pandas = hasattr(empty, "iloc")
-    if is_frame(X) and (yields_pandas or isinstance(empty, np.ndarray)):
-        with untuned():
-            return X.map_partitions(function, *args, meta=empty, token=name)
-    if yields_pandas:
-        raise TypeError(
-            f"Expected an array for the blocks of a dask {type(X).__name__}, got a "
-            f"pandas {type(empty).__name__}. Pass a dask dataframe, or let the "
-            "estimator and the meta parameters yield arrays "
-            "(`set_output(transform='default')`)."
-        )
-    if not is_array(X):
-        return _map_delayed(function, name, X, empty, args)
-    return da.map_blocks(
-        function,
-        X,
-        *args,
-        token=name,
-        meta=empty,
-        dtype=empty.dtype,
-        chunks=(X.chunks[0], *((size,) for size in empty.shape[1:])),
-        drop_axis=list(range(1, X.ndim)),
-        new_axis=list(range(1, empty.ndim)),
-    )
-
-
-def _map_delayed(
-    function: Any, name: str, X: Any, empty: Any, args: tuple[Any, ...]
-) -> Any:
-    """Map over the partitions of a bag, or of a frame to what dask takes no meta of."""
-    with untuned():
-        parts = (X.map_partitions(list) if is_bag(X) else X).to_delayed()
-    call = dask.delayed(function, name=name, pure=True, traverse=False)
-    blocks = [
-        da.from_delayed(
-            call(part, *args, block_id=(position,)),
-            shape=(np.nan, *empty.shape[1:]),
-            dtype=empty.dtype,
-            meta=empty,
-        )
-        for position, part in enumerate(parts)
+        for number, one in enumerate(empty)
     ]
-    return da.concatenate(blocks, allow_unknown_chunksizes=True)
+
+
+def _with_index(empty: Any, X: Collection) -> Any:
+    """Give no rows of pandas the index that those of X have."""
+    if is_pandas(empty) and X.has_index:
+        return empty.set_axis(X.example.index[:0])
+    return empty
+
+
+def _map(X: Collection, stage: Stage, empty: Any, function: Any, *args: Any) -> Any:
+    """Map a function over blocks; an array remembers that, as a stage."""
+    mapped = X.map_blocks(function, stage.name, empty, *args)
+    if not isinstance(mapped, da.Array):
+        return mapped
+    # A copy, because collections can be assigned to.
+    before = X.mapped or Mapped((copy.copy(X.value),), ())
+    made = Mapped(before.sources, (*before.stages, stage))
+    return MappedArray.view(mapped, made)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a method for each block.
+
+    Parameters
+    ----------
+    method : str
+    params : dict
+        Arguments beside X.
+    declared : Declared or list of Declared
+        What it returns; a list where it returns several outputs.
+    columns : dict
+        What the collection declares to be the columns of X.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    declared: Any
+    columns: Columns
 
 
 def _apply(
     block: Any,
     model: Travelling,
-    method: str,
-    params: Any,
-    declared: Any,
-    columns: Columns,
+    call: Call,
     block_id: Any = None,
     partition_info: Any = None,
 ) -> Any:
     """Call a method on a block; dask tells an array's block or a frame's partition."""
+    declared = call.declared
     if n_rows(block) == 0:
         several = isinstance(declared, list)
         return [one.empty for one in declared] if several else declared.empty
-    position = block_id[0] if partition_info is None else partition_info["number"]
-    with noted(f"in {method} of block {position}"):
-        check_columns(columns_of({"X": block}), columns, "what the collection declares")
+    with noted(f"in {call.method}{_which(block_id, partition_info)}"):
+        columns = columns_of({"X": block})
+        check_columns(columns, call.columns, "what the collection declares")
         estimator, config = model.value
-        call = Configured(_call, config)
-        return call(block, estimator, method, params, declared)
+        return Configured(_call, config)(
+            block, estimator, call.method, call.params, declared
+        )
+
+
+def _which(block_id: Any, partition_info: Any) -> str:
+    if partition_info is not None:
+        return f" of block {partition_info['number']}"
+    return "" if block_id is None else f" of block {block_id[0]}"
 
 
 def _call(block: Any, estimator: Any, method: str, params: Any, declared: Any) -> Any:

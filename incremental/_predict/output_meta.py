@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from incremental._blocks.collections import is_bag, is_frame
-from incremental._blocks.rows import take_rows
+from incremental._blocks.collections import as_collection
+from incremental._blocks.frames import replace_columns
+from incremental._blocks.rows import is_pandas, take_rows
 from incremental._errors import noted
 from incremental._predict.outputs import METAS, n_columns
 
@@ -78,9 +79,9 @@ def _check_is_example(example: Any) -> None:
 def _combined(meta: Any, example: Any, method: str, text: Any) -> Any:
     """Return no rows of the kind and names of one example, as wide as both."""
     _check_is_example(example)
-    if not hasattr(meta, "iloc"):
+    if not is_pandas(meta):
         # Its shape is the true one.
-        values = np.asarray(example) if hasattr(example, "iloc") else example
+        values = np.asarray(example) if is_pandas(example) else example
         return _retyped(values, [_wider(meta.dtype, values.dtype)], text)
     named = hasattr(meta, "columns") and hasattr(example, "columns")
     if n_columns(meta) != n_columns(example) or (
@@ -124,7 +125,7 @@ def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
     if dtypes == list(empty.dtypes):
         return empty
     columns = {n: empty.iloc[:, n].astype(dtype) for n, dtype in enumerate(dtypes)}
-    return _replaced(empty, columns)
+    return replace_columns(empty, columns)
 
 
 def _text_dtype(estimator: Any, method: str) -> Callable[[Any], Any]:
@@ -188,61 +189,17 @@ def example_output(estimator: Any, method: str, X: Any, params: Any) -> Any:
 
 def _rows(estimator: Any, X: Any) -> Iterator[Any]:
     """Yield rows that an estimator may take, the likeliest first."""
-    if is_bag(X):
-        yield ["a"]
-        return
-    if is_frame(X):
-        for number in (1, 0):
-            yield _with_learned(estimator, _frame_row(X._meta, number))
-        return
-    if np.isnan(X.shape[1:]).any():
-        raise ValueError(
-            f"The number of columns of X is unknown (shape {X.shape}); expected a "
-            "known one. Call `compute_chunk_sizes()` on X."
-        )
-    shape = (1, *map(int, X.shape[1:]))
-    values: list[Any] = ["a", 1, 0] if X.dtype.kind in "OUST" else [1, 0]
-    for value in values:
-        row = _with_learned(estimator, np.full(shape, value, dtype=X.dtype))
-        yield row if isinstance(X._meta, np.ndarray) else type(X._meta)(row)
-
-
-def _frame_row(meta: Any, number: int) -> Any:
-    """Make a row of a frame or series in which no value is missing."""
-    from dask.dataframe.utils import meta_nonempty
-
-    row = meta_nonempty(meta).iloc[:1]
-    if row.ndim == 1:
-        return _filled(row, number)
-    return _replaced(
-        row, {n: _filled(row.iloc[:, n], number) for n in range(row.shape[1])}
-    )
-
-
-def _filled(column: Any, number: int) -> Any:
-    """Put a number or text in a column of one row, or leave what dask has there."""
-    kind = getattr(column.dtype, "kind", "O")
-    is_text = kind in "OU" and not hasattr(column.dtype, "categories")
-    if kind in "biuf" or is_text:
-        value = "a" if is_text else number
-        return column.__class__([value], index=column.index, dtype=column.dtype)
-    return column
-
-
-def _replaced(row: Any, columns: dict[int, Any]) -> Any:
-    import pandas as pd
-
-    parts = [columns.get(n, row.iloc[:, n]) for n in range(row.shape[1])]
-    return pd.concat(parts, axis=1).set_axis(row.columns, axis=1)
+    for row in as_collection(X).made_up_rows():
+        yield _with_learned(estimator, row) if hasattr(row, "shape") else row
 
 
 def _with_learned(estimator: Any, row: Any) -> Any:
     """Put in categories that encoders have learned, as others are unknown to them."""
     for chosen, values in _categories(estimator):
-        if hasattr(row, "iloc"):
+        if is_pandas(row):
             places = _places(row, chosen)
             learned = (row.iloc[:, 0].__class__([v], index=row.index) for v in values)
-            row = _replaced(row, dict(zip(places, learned, strict=True)))
+            row = replace_columns(row, dict(zip(places, learned, strict=True)))
         else:
             row = row.copy()
             row[:, chosen] = values

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from incremental._blocks.rows import n_rows
+from incremental._blocks.rows import is_pandas, n_rows
 
 METAS = {
     "predict": "predict_meta",
@@ -55,9 +55,9 @@ class Declared:
                 "rows before, on the collection."
             )
         try:
-            if hasattr(self.empty, "iloc"):
+            if is_pandas(self.empty):
                 return self._as_pandas(output, getattr(block, "index", None))
-            output = output.to_numpy() if hasattr(output, "iloc") else output
+            output = output.to_numpy() if is_pandas(output) else output
             _check_columns(output, self.empty)
             return self._cast(output, self.empty.dtype)
         except _Misfit as misfit:
@@ -73,7 +73,7 @@ class Declared:
 
         empty = self.empty
         _check_columns(output, empty)
-        if hasattr(output, "iloc"):
+        if is_pandas(output):
             index = output.index
         elif hasattr(output, "toarray"):
             output = output.toarray()
@@ -84,7 +84,7 @@ class Declared:
         dtypes = list(empty.dtypes)
         if hasattr(output, "columns") and list(output.dtypes) == dtypes:
             return output
-        if not hasattr(output, "iloc") and set(dtypes) == {output.dtype}:
+        if not is_pandas(output) and set(dtypes) == {output.dtype}:
             return pd.DataFrame(output, index=index, columns=empty.columns)
         columns = (self._cast(_column(output, n), t) for n, t in enumerate(dtypes))
         arrays = {n: getattr(v, "array", v) for n, v in enumerate(columns)}
@@ -119,7 +119,7 @@ def _check_columns(output: Any, empty: Any) -> None:
             f"the columns {list(output.columns)}; declared are {list(empty.columns)}"
         )
     if n_columns(output) != n_columns(empty) or (
-        output.ndim != empty.ndim and not hasattr(empty, "iloc")
+        output.ndim != empty.ndim and not is_pandas(empty)
     ):
         raise _Misfit(
             f"an output of shape {output.shape}; declared are {n_columns(empty)} "
@@ -135,11 +135,11 @@ def n_columns(values: Any) -> int:
 def _column(output: Any, n: int) -> Any:
     if output.ndim == 1:
         return output
-    return output.iloc[:, n] if hasattr(output, "iloc") else output[:, n]
+    return output.iloc[:, n] if is_pandas(output) else output[:, n]
 
 
 def _cast_numpy(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
-    if hasattr(values, "iloc"):
+    if is_pandas(values):
         values = values.to_numpy()
     own = values.dtype
     cast = values.astype(dtype)

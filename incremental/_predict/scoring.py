@@ -15,16 +15,17 @@ import dask
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.frozen import FrozenEstimator
+from toolz import dissoc
 
+from incremental._blocks.block import Block
 from incremental._blocks.collections import is_lazy
-from incremental._blocks.rows import check_rows, n_rows
+from incremental._blocks.rows import is_pandas, n_rows
 from incremental._estimators.composition import last_step
 from incremental._estimators.configuration import configured
 from incremental._estimators.copying import writes_to_input
 from incremental._estimators.documents import as_list
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.fold import map_blocks
-from incremental._graph.schedulers import active_scheduler
 
 
 def as_scorer(scoring: Any) -> Callable[..., float]:
@@ -105,8 +106,7 @@ def score_blocks(
     partial_score, finish = score_of(estimator)
     parts = map_blocks(
         blocks,
-        configured(partial(_score_block, blocks.names, estimator, partial_score)),
-        scheduler=active_scheduler(),
+        configured(partial(_score_block, estimator, partial_score)),
         name="score",
         order=order,
     )
@@ -272,8 +272,7 @@ class OnBlocks:
         """
         parts = map_blocks(
             self._blocks,
-            configured(partial(_respond, self._blocks.names, self._estimator, calls)),
-            scheduler=active_scheduler(),
+            configured(partial(_respond, self._estimator, calls)),
             name="score",
             order=self._order,
         )
@@ -300,17 +299,13 @@ class OnBlocks:
 
 
 def _respond(
-    names: tuple[str, ...],
-    estimator: Any,
-    calls: Mapping[str, Mapping[str, Any]],
-    *pieces: Any,
+    estimator: Any, calls: Mapping[str, Mapping[str, Any]], block: Block
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    if check_rows(names, pieces) == 0:
+    if block.count_rows() == 0:
         return None
-    block = dict(zip(names, pieces, strict=True))
-    X = block.pop("X")
+    X = block["X"]
     outputs = {name: _ask(estimator, name, X, call) for name, call in calls.items()}
-    return block, outputs
+    return dissoc(dict(block), "X"), outputs
 
 
 def _ask(
@@ -339,7 +334,7 @@ def _stack_outputs(parts: list[Any]) -> Any:
 def _stack(parts: list[Any]) -> Any:
     """Put the rows of blocks below each other."""
     first = parts[0]
-    if hasattr(first, "iloc"):
+    if is_pandas(first):
         import pandas as pd
 
         return pd.concat(parts)
@@ -380,12 +375,9 @@ def score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
     )
 
 
-def _score_block(
-    names: tuple[str, ...], estimator: Any, score: Callable[..., Any], *pieces: Any
-) -> Any:
-    if check_rows(names, pieces) == 0:
+def _score_block(estimator: Any, score: Callable[..., Any], block: Block) -> Any:
+    if block.count_rows() == 0:
         return None
-    block = dict(zip(names, pieces, strict=True))
     predicted = _ask(estimator, "predict", block["X"])
     return score(block["y"], predicted, block.get("sample_weight"))
 

@@ -3,7 +3,6 @@
 import threading
 import warnings
 from collections import Counter
-from functools import partial
 
 import dask
 import dask.array as da
@@ -18,9 +17,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
 from incremental import Incremental, ParallelPostFit
-from incremental._blocks.stages import map_in_c_order, trace
-from incremental._estimators.traits import learns_row_by_row
-from incremental._fit.step import Fitting, MapX, PartialFit
+from incremental._blocks.block import Block
+from incremental._blocks.stages import Stage
+from incremental._estimators.traits import traits_of
+from incremental._fit.step import Before, Fitting, PartialFit
 from tests.contracts import (
     ESTIMATORS,
     N_ROWS,
@@ -34,7 +34,9 @@ from tests.contracts import (
 from tests.fit.test_checkpoints import interrupted
 from tests.graph.test_fold import Source
 
-ROW_BY_ROW = [estimator for estimator in ESTIMATORS if learns_row_by_row(estimator)]
+ROW_BY_ROW = [
+    estimator for estimator in ESTIMATORS if traits_of(estimator).learns_row_by_row
+]
 SGD = SGDClassifier(random_state=0)
 TWO_THREADS = {"scheduler": "threads", "num_workers": 2}
 
@@ -191,14 +193,14 @@ def test_whole_blocks_are_put_in_c_order_before(monkeypatch):
     monkeypatch.setattr("incremental._blocks.rows.CACHED_VALUES", 50)
     X = np.asfortranarray(np.arange(70.0, dtype="f4").reshape(35, 2))
     y = np.arange(35)
-    function = partial(map_in_c_order, (lambda part: 2 * part,))
-    received, same = MapX(("X", "y"), function)(X, y)
+    before = Before([Stage(lambda part: 2 * part, "double", True)], in_parts=True)
+    received, same = before(Block({"X": X, "y": y})).values()
     assert received.flags.c_contiguous
     assert received.dtype == "f4"
     np.testing.assert_array_equal(received, 2 * X)
     assert same is y
-    empty = X[:0], y[:0]
-    assert MapX(("X", "y"), len)(*empty) == empty
+    empty = Block({"X": X[:0], "y": y[:0]})
+    assert before(empty) is empty
 
 
 def test_a_part_is_whole_batches_that_fit_in_the_cache(monkeypatch):
@@ -209,18 +211,18 @@ def test_a_part_is_whole_batches_that_fit_in_the_cache(monkeypatch):
         parts.append(len(part))
         return 2 * part
 
-    step = PartialFit(("X",), batch_size=10, deferred=(double,))
+    step = PartialFit(batch_size=10, within=[Stage(double, "double", True)])
     X = np.arange(70.0).reshape(35, 2)
-    calls = step(Fitting(Recorder()), X).estimator.calls_
+    calls = step(Fitting(Recorder()), Block({"X": X})).estimator.calls_
     assert parts == [20, 15]
     np.testing.assert_array_equal(np.concatenate([c[0] for c in calls]), 2 * X)
     assert [len(call[0]) for call in calls] == [10, 10, 10, 5]
 
 
 def test_without_batches_a_block_is_one_part():
-    step = PartialFit(("X",), deferred=(np.negative,))
+    step = PartialFit(within=[Stage(np.negative, "negate", True)])
     X = np.arange(70.0).reshape(35, 2)
-    (call,) = step(Fitting(Recorder()), X).estimator.calls_
+    (call,) = step(Fitting(Recorder()), Block({"X": X})).estimator.calls_
     np.testing.assert_array_equal(call[0], -X)
 
 

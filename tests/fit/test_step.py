@@ -8,6 +8,7 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
+from incremental._blocks.block import Block
 from incremental._estimators.composition import check_learns, check_params
 from incremental._fit.step import Fitting, PartialFit
 from tests.contracts import Recorder
@@ -17,8 +18,7 @@ y = np.arange(6)
 
 
 def record(pieces, **options):
-    step = PartialFit(tuple(pieces), **options)
-    return step(Fitting(Recorder()), *pieces.values())
+    return PartialFit(**options)(Fitting(Recorder()), Block(pieces))
 
 
 def test_pieces_are_passed_by_their_names():
@@ -48,7 +48,7 @@ def test_a_sparse_block_is_converted_once(monkeypatch):
 
 def test_an_empty_block_is_skipped():
     fitting = Fitting(Recorder())
-    assert PartialFit(("X", "y"))(fitting, X[:0], y[:0]) is fitting
+    assert PartialFit()(fitting, Block({"X": X[:0], "y": y[:0]})) is fitting
 
 
 def test_pieces_of_different_rows_are_refused():
@@ -62,42 +62,46 @@ def test_pieces_of_different_rows_are_refused():
 )
 @pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
 def test_sgd_learns_from_blocks_of_different_types(first, second, kind):
-    step = PartialFit(("X", "y"), {"classes": np.arange(6)})
-    fitting = step(Fitting(SGDClassifier()), kind(X.astype(first)), y)
-    fitting = step(fitting, kind(X.astype(second)), y)
+    step = PartialFit({"classes": np.arange(6)})
+    fitting = step(
+        Fitting(SGDClassifier()), Block({"X": kind(X.astype(first)), "y": y})
+    )
+    fitting = step(fitting, Block({"X": kind(X.astype(second)), "y": y}))
     assert fitting.n_rows == 12
 
 
 def test_estimators_that_take_any_type_get_each_block_as_it_is():
-    step = PartialFit(("X",))
-    fitting = step(Fitting(Recorder()), X.astype("f4"))
-    fitting = step(fitting, X)
+    step = PartialFit()
+    fitting = step(Fitting(Recorder()), Block({"X": X.astype("f4")}))
+    fitting = step(fitting, Block({"X": X}))
     assert [call[0].dtype for call in fitting.estimator.calls_] == ["f4", "f8"]
 
 
 def test_text_and_missing_values_are_left_alone():
     text = np.array(["a", None], dtype=object)
-    step = PartialFit(("X",))
-    fitting = step(Fitting(Recorder()), text.reshape(1, 2))
+    step = PartialFit()
+    fitting = step(Fitting(Recorder()), Block({"X": text.reshape(1, 2)}))
     frame = pd.DataFrame({"a": ["x"], "b": [1.0]})
-    assert step(fitting, frame).estimator.calls_[1][0] is frame
+    assert step(fitting, Block({"X": frame})).estimator.calls_[1][0] is frame
 
 
 def test_in_place_the_estimator_itself_is_fitted():
     fitting = Fitting(Recorder())
-    assert PartialFit(("X",))(fitting, X).estimator is fitting.estimator
+    assert PartialFit()(fitting, Block({"X": X})).estimator is fitting.estimator
 
 
 def test_otherwise_the_estimator_is_left_alone():
     fitting = Fitting(Recorder())
-    step = PartialFit(("X",), in_place=False)
-    assert len(step(step(fitting, X), X).estimator.calls_) == 2
+    step = PartialFit(in_place=False)
+    assert (
+        len(step(step(fitting, Block({"X": X})), Block({"X": X})).estimator.calls_) == 2
+    )
     assert not hasattr(fitting.estimator, "calls_")
 
 
 def test_an_error_says_how_many_rows_the_block_has():
     with pytest.raises(ValueError, match="NaN") as caught:
-        PartialFit(("X", "y"))(Fitting(SGDRegressor()), X * np.nan, y)
+        PartialFit()(Fitting(SGDRegressor()), Block({"X": X * np.nan, "y": y}))
     assert caught.value.__notes__ == ["in a block of 6 rows"]
 
 

@@ -12,7 +12,6 @@ from sklearn.naive_bayes import GaussianNB
 from incremental import Incremental, iter_blocks
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
-from incremental._graph.schedulers import active_scheduler
 from tests.contracts import Recorder
 
 
@@ -28,13 +27,11 @@ def parquet(tmp_path):
 
 
 def computed(collections):
-    return map_blocks(
-        read_blocks(collections), pack, scheduler=active_scheduler(), name="pack"
-    )
+    return map_blocks(read_blocks(collections), pack, name="pack")
 
 
-def pack(*pieces):
-    return [np.asarray(piece) for piece in pieces]
+def pack(block):
+    return [np.asarray(piece) for piece in block.values()]
 
 
 def test_blocks_of_arrays_are_their_chunks():

@@ -21,9 +21,10 @@ from sklearn.linear_model import SGDClassifier
 
 from incremental import Incremental
 from incremental._graph.blocks import read_blocks
-from incremental._graph.fold import fold, map_blocks
-from incremental._graph.schedulers import Scheduler, active_scheduler
-from incremental._graph.shared_reductions import plan_pass
+from incremental._graph.fold import Chain, Preparation, fold, map_blocks
+from incremental._graph.plan import Plan
+from incremental._graph.schedulers import active_scheduler
+from incremental._graph.shared_reductions import settle
 
 
 class Source:
@@ -57,26 +58,24 @@ class Source:
             self.live -= 1
 
 
-def collect(state, *pieces):
-    return [*state, *(float(piece[0, 0]) for piece in pieces)]
+def collect(state, block):
+    return [*state, *(float(piece[0, 0]) for piece in block.values())]
 
 
-def slow(state, X):
+def slow(state, block):
     time.sleep(0.01)
-    return state + len(X)
+    return state + block.count_rows()
+
+
+def sum_of(block):
+    return block["X"].sum()
 
 
 def run_fold(collections, step=collect, state=(), prefetch=2, order=None):
-    blocks = read_blocks(collections)
-    return fold(
-        blocks,
-        step,
-        state,
-        order=range(len(blocks)) if order is None else order,
-        prefetch=prefetch,
-        scheduler=active_scheduler(),
-        name="step",
-    )
+    blocks = settle(read_blocks(collections))
+    order = range(len(blocks)) if order is None else order
+    chain = Chain(state, step, name="step")
+    return fold(blocks, [chain], order=order, prefetch=prefetch)[0]
 
 
 def test_a_fold_takes_the_blocks_in_the_order_given(scheduler):
@@ -119,7 +118,7 @@ def test_blocks_are_read_in_the_order_of_their_use():
 def test_the_pieces_of_a_block_are_one_task_where_no_other_needs_them():
     X = da.ones((6, 2), chunks=(2, 2)).map_blocks(np.negative)
     blocks = read_blocks({"X": X, "y": da.arange(6, chunks=2)})
-    plan = plan_pass(blocks, range(3), Scheduler(get_sync))
+    plan = Plan(blocks.graph, [blocks.keys(at) for at in range(3)], "abc")
     assert all(len(block.outputs) == 1 for block in plan.blocks)
 
 
@@ -133,7 +132,7 @@ def test_slices_of_one_chunk_are_not_all_cut_ahead():
     X = da.ones((40, 2), chunks=(40, 2)).rechunk((4, 2)).map_blocks(cut, dtype=float)
     ends = []
 
-    def step(state, X):
+    def step(state, block):
         time.sleep(0.02)
         ends.append(time.monotonic())
         return state
@@ -190,11 +189,7 @@ def fail_at_six(block):
 
 def test_map_blocks_returns_one_result_per_block(scheduler):
     blocks = read_blocks({"X": da.ones((5, 2), chunks=(2, 2))})
-    assert map_blocks(blocks, np.sum, scheduler=active_scheduler(), name="sum") == [
-        4.0,
-        4.0,
-        2.0,
-    ]
+    assert map_blocks(blocks, sum_of, name="sum") == [4.0, 4.0, 2.0]
 
 
 def test_dasks_diagnostics_see_the_reads_and_the_steps():
@@ -239,7 +234,7 @@ def test_the_live_blocks_on_a_cluster_of_processes_are_bounded(client):
     assert 0 < peak <= 2 + 4
 
 
-def nap(state, X):
+def nap(state, block):
     time.sleep(0.03)
     return state
 
@@ -300,8 +295,7 @@ def test_a_shuffled_frame_is_used_on_a_cluster(client):
     shuffled = frame.shuffle("k")
     values = map_blocks(
         read_blocks({"X": shuffled[["v"]], "y": shuffled["k"]}),
-        lambda X, y: sorted(zip(X["v"], y, strict=True)),
-        scheduler=active_scheduler(),
+        lambda block: sorted(zip(block["X"]["v"], block["y"], strict=True)),
         name="rows",
     )
     assert sorted(chain.from_iterable(values)) == [(n, n) for n in range(20)]
@@ -330,10 +324,11 @@ def test_calls_are_not_named_like_what_holds_their_function():
         graphs.append(graph)
         return get_sync(graph, keys, **kwargs)
 
-    blocks = read_blocks({"X": Source(3).array})
-    options = {"order": range(3), "prefetch": 1, "name": "collect"}
-    options["scheduler"] = Scheduler(get)
-    fold(blocks, collect, [], prepare=np.asarray, **options)
+    blocks = settle(read_blocks({"X": Source(3).array}))
+    prepare = Preparation(lambda block: block, "prepare")
+    chain = Chain([], collect, name="collect")
+    with dask.config.set(scheduler=get):
+        fold(blocks, [chain], order=range(3), prefetch=1, prepare=prepare)
     names = {True: set(), False: set()}
     for key in graphs[-1]:
         names[isinstance(key, tuple)].add(key_split(key))

@@ -1,0 +1,128 @@
+"""dask arrays as collections of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from incremental._blocks.collection import (
+    Collection,
+    check_block_counts,
+    check_yields_array,
+    different_lengths,
+)
+from incremental._blocks.mapped_array import Mapped, MappedArray
+
+
+class Array(Collection):
+    """A dask array: its blocks are its chunks of rows."""
+
+    @property
+    def n_blocks(self) -> int:
+        """The number of chunks of rows."""
+        return int(self.value.numblocks[0])
+
+    @property
+    def n_rows(self) -> tuple[int, ...] | None:
+        """The rows of each chunk; None if dask does not know them."""
+        if np.isnan(self.value.shape[0]):
+            return None
+        return tuple(int(rows) for rows in self.value.chunks[0])
+
+    @property
+    def example(self) -> Any:
+        """The array itself, if the number of its columns is known."""
+        return None if np.isnan(self.value.shape[1:]).any() else self.value
+
+    @property
+    def mapped(self) -> Mapped | None:
+        """What a wrapper made the array from, if one did."""
+        return self.value.mapped if isinstance(self.value, MappedArray) else None
+
+    def describe(self) -> str:
+        """Say that it is an array, and if its chunk sizes are known."""
+        known = "unknown" if self.n_rows is None else "known"
+        return f"dask array of {known} chunk sizes"
+
+    def read(self) -> Any:
+        """Return the array."""
+        return self.value
+
+    def with_whole_rows(self, name: str) -> Collection:
+        """Put all columns in one chunk.
+
+        Raises
+        ------
+        ValueError
+            If the array has no dimension, or chunks of an unknown number of columns.
+        """
+        array = self.value
+        if array.ndim == 0:
+            raise ValueError(f"{name} is a dask array of 0 dimensions; expected rows.")
+        split = {axis: -1 for axis in range(1, array.ndim) if array.numblocks[axis] > 1}
+        if any(np.isnan(array.shape[axis]) for axis in split):
+            raise ValueError(
+                f"The number of columns of {name} is unknown (shape {array.shape}), "
+                "and they are in several chunks; call `compute_chunk_sizes()` on "
+                f"{name} first."
+            )
+        return Array(array.rechunk(split, method="tasks")) if split else self
+
+    def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
+        """Cut the array where another collection is cut, if the rows of both are known.
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot pair.
+        """
+        whole = self.with_whole_rows(name)
+        wanted, own = leader.n_rows, self.n_rows
+        if wanted is None or own is None:
+            check_block_counts(leader_name, leader, name, whole)
+            return whole
+        if sum(wanted) != sum(own):
+            raise different_lengths(name, self.value.shape, leader_name, sum(wanted))
+        if wanted == own:
+            return whole
+        return Array(whole.value.rechunk({0: wanted}, method="tasks"))
+
+    def map_blocks(
+        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
+    ) -> Any:
+        """Return an array of the results of a function of each block."""
+        check_yields_array(empty, self.value)
+        return da.map_blocks(
+            function,
+            self.value,
+            *args,
+            token=name,
+            meta=empty,
+            dtype=empty.dtype,
+            chunks=(self.value.chunks[0], *((size,) for size in empty.shape[1:])),
+            drop_axis=list(range(1, self.value.ndim)),
+            new_axis=list(range(1, empty.ndim)),
+        )
+
+    def made_up_rows(self) -> Iterator[Any]:
+        """Yield rows of ones, of zeros and, where there may be text, of text.
+
+        Raises
+        ------
+        ValueError
+            If the number of columns is unknown.
+        """
+        X = self.value
+        if np.isnan(X.shape[1:]).any():
+            raise ValueError(
+                f"The number of columns of X is unknown (shape {X.shape}); expected a "
+                "known one. Call `compute_chunk_sizes()` on X."
+            )
+        shape = (1, *map(int, X.shape[1:]))
+        values: list[Any] = ["a", 1, 0] if X.dtype.kind in "OUST" else [1, 0]
+        for value in values:
+            row = np.full(shape, value, dtype=X.dtype)
+            yield row if isinstance(X._meta, np.ndarray) else type(X._meta)(row)

@@ -1,0 +1,70 @@
+"""`Assembly`: how the pieces that tasks yield become a block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from incremental._blocks.block import Block
+from incremental._blocks.stages import Stage, apply, local_suffix
+
+
+class Output(NamedTuple):
+    """How one piece of a block is made.
+
+    Attributes
+    ----------
+    name : str
+        Of the piece.
+    sources : tuple of str
+        The names of what it is made from.
+    stages : tuple of Stage
+        What that goes through.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Make a block of the pieces that were read for it.
+
+    Parameters
+    ----------
+    names : tuple of str
+        What the pieces are, in order.
+    outputs : tuple of Output
+        The pieces of the block, in order.
+    """
+
+    names: tuple[str, ...]
+    outputs: Sequence[Output]
+
+    def __call__(self, *pieces: Any) -> Block:
+        """Return the block."""
+        read = dict(zip(self.names, pieces, strict=True))
+        made = {}
+        for name, sources, stages in self.outputs:
+            several = tuple(read[source] for source in sources)
+            made[name] = apply(stages, several if len(several) > 1 else several[0])
+        return Block(made)
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether making a block takes more than naming its pieces."""
+        return any(output.stages for output in self.outputs)
+
+    def without_local_stages(self, name: str) -> tuple[Assembly, tuple[Stage, ...]]:
+        """Return what leaves the last row-local stages of a piece out, and those."""
+        left: tuple[Stage, ...] = ()
+        outputs = []
+        for output in self.outputs:
+            if output.name == name:
+                left = local_suffix(output.stages)
+                kept = output.stages[: len(output.stages) - len(left)]
+                output = output._replace(stages=kept)
+            outputs.append(output)
+        return replace(self, outputs=tuple(outputs)), left

@@ -1,0 +1,48 @@
+"""dask bags as collections of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from incremental._blocks.collection import (
+    Collection,
+    check_yields_array,
+    map_delayed,
+)
+
+
+class Bag(Collection):
+    """A dask bag, such as of documents: its blocks are its partitions, as lists."""
+
+    @property
+    def n_blocks(self) -> int:
+        """The number of partitions."""
+        return int(self.value.npartitions)
+
+    def describe(self) -> str:
+        """Say that it is a bag."""
+        return f"dask {type(self.value).__name__}"
+
+    def read(self) -> Any:
+        """Return a bag whose partitions are lists, as those of others may be lazy."""
+        return self.value.map_partitions(list)
+
+    def map_blocks(
+        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
+    ) -> Any:
+        """Return an array of the results for each partition."""
+        check_yields_array(empty, self.value)
+        return map_delayed(self.read().to_delayed(), function, name, empty, args)
+
+    def made_up_rows(self) -> Iterator[Any]:
+        """Yield a document."""
+        yield ["a"]
+
+    def with_text(self) -> Any:
+        """Return a bag with empty text in place of missing documents."""
+        return self.value.map(_or_empty)
+
+
+def _or_empty(document: Any) -> Any:
+    return "" if document is None or document != document else document

@@ -1,0 +1,98 @@
+"""`Block`: the same rows of X, y and everything else that has a value for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from incremental._blocks.columns import Columns, columns_of
+from incremental._blocks.rows import by_rows, n_rows, take_rows
+
+
+class Block(Mapping[str, Any]):
+    """The same rows of several inputs, in memory.
+
+    Parameters
+    ----------
+    pieces : dict of str to array, sparse matrix, frame or list
+        The rows of each input, by its name, such as ``"X"`` or ``"y"``.
+    columns : dict, optional
+        The columns that the inputs had before any of them was transformed; those of
+        the pieces by default.
+    digest : bytes, default=b""
+        What the block is recognised by when it is read again, if that matters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> block = Block({"X": np.ones((3, 2)), "y": np.arange(3)})
+    >>> block.count_rows()
+    3
+    >>> [batch["y"].tolist() for batch in block.batches(2)]
+    [[0, 1], [2]]
+    """
+
+    __slots__ = ("_pieces", "columns", "digest")
+
+    def __init__(
+        self,
+        pieces: Mapping[str, Any],
+        columns: Columns | None = None,
+        digest: bytes = b"",
+    ) -> None:
+        self._pieces = dict(pieces)
+        self.columns = columns_of(self._pieces) if columns is None else columns
+        self.digest = digest
+
+    def __getitem__(self, name: str) -> Any:
+        return self._pieces[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Block, (self._pieces, self.columns, self.digest)
+
+    def count_rows(self) -> int:
+        """Count the rows.
+
+        Raises
+        ------
+        ValueError
+            If the pieces differ in their number of rows.
+        """
+        counts = {name: n_rows(piece) for name, piece in self.items()}
+        if len(set(counts.values())) > 1:
+            received = ", ".join(f"{name} has {rows}" for name, rows in counts.items())
+            raise ValueError(
+                f"The pieces of a block must have the same number of rows: {received}. "
+                "The collections are cut at different rows, or one of them declares "
+                "chunks that it does not have. Cut them from one collection, or write "
+                "them down together and read them back."
+            )
+        return next(iter(counts.values()))
+
+    def replace(self, **pieces: Any) -> Block:
+        """Return a block with other pieces in place of some; all else stays."""
+        return Block({**self._pieces, **pieces}, self.columns, self.digest)
+
+    def recognised_by(self, digest: bytes) -> Block:
+        """Return the same block with a digest."""
+        return Block(self._pieces, self.columns, digest)
+
+    def batches(self, size: int | None) -> Iterator[Block]:
+        """Yield the block in parts of at most `size` rows; as it is if that is None."""
+        if size is None:
+            yield self
+            return
+        # Once, and not for each batch.
+        pieces = {name: by_rows(piece) for name, piece in self.items()}
+        for start in range(0, self.count_rows(), size):
+            rows = slice(start, start + size)
+            yield Block(
+                {name: take_rows(piece, rows) for name, piece in pieces.items()},
+                self.columns,
+            )

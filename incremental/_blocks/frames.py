@@ -1,0 +1,140 @@
+"""dask dataframes and series as collections of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dask
+import numpy as np
+
+from incremental._blocks.collection import (
+    Collection,
+    check_block_counts,
+    map_delayed,
+)
+from incremental._blocks.rows import is_pandas
+
+
+class Frame(Collection):
+    """A dask dataframe, a series or an index: its blocks are its partitions.
+
+    Parameters
+    ----------
+    value : dask dataframe, series or index
+        An index is taken as the series that has it as index too.
+    """
+
+    has_index = True
+
+    def __init__(self, value: Any) -> None:
+        is_index = hasattr(type(value), "to_series")
+        super().__init__(value.to_series() if is_index else value)
+
+    @property
+    def n_blocks(self) -> int:
+        """The number of partitions."""
+        return int(self.value.npartitions)
+
+    @property
+    def example(self) -> Any:
+        """No rows, with the names and types of the columns."""
+        return self.value._meta
+
+    @property
+    def categories(self) -> Any:
+        """The categories of a categorical series, if dask knows them."""
+        dtype = getattr(self.value._meta, "dtype", None)
+        if not hasattr(dtype, "categories") or not self.value.cat.known:
+            return None
+        return dtype.categories
+
+    def describe(self) -> str:
+        """Say if it is a dataframe or a series."""
+        return f"dask {type(self.value).__name__}"
+
+    def read(self) -> Any:
+        """Return the dataframe."""
+        return self.value
+
+    def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
+        """Cut the dataframe at the divisions of another one, if both know theirs.
+
+        Raises
+        ------
+        ValueError
+            If the number of partitions is another one.
+        """
+        own = self.value
+        if isinstance(leader, Frame):
+            own = _with_divisions(own, leader.value)
+        cut = self if own is self.value else Frame(own)
+        check_block_counts(leader_name, leader, name, cut)
+        return cut
+
+    def map_blocks(
+        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
+    ) -> Any:
+        """Return a dataframe, or an array, of the results for each partition."""
+        with untuned():
+            if is_pandas(empty) or isinstance(empty, np.ndarray):
+                return self.value.map_partitions(
+                    function, *args, meta=empty, token=name
+                )
+            # dask's dataframes know no other kind of result, such as sparse matrices.
+            return map_delayed(self.value.to_delayed(), function, name, empty, args)
+
+    def made_up_rows(self) -> Iterator[Any]:
+        """Yield rows with ones or zeros, and text, in which no value is missing."""
+        for number in (1, 0):
+            yield _row(self.value._meta, number)
+
+    def with_text(self) -> Any:
+        """Return a series with empty text in place of missing values."""
+        return self.value.fillna("") if self.value.ndim == 1 else self.value
+
+
+def untuned() -> Any:
+    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
+    return dask.config.set({"optimization.tune.active": False})
+
+
+def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:
+    """Return a pandas dataframe with other columns at some positions."""
+    import pandas as pd
+
+    parts = [columns.get(n, frame.iloc[:, n]) for n in range(frame.shape[1])]
+    return pd.concat(parts, axis=1).set_axis(frame.columns, axis=1)
+
+
+def _with_divisions(own: Any, other: Any) -> Any:
+    if not (other.known_divisions and own.known_divisions):
+        return own
+    ends = other.divisions[0], other.divisions[-1]
+    if other.divisions == own.divisions or ends != (
+        own.divisions[0],
+        own.divisions[-1],
+    ):
+        return own
+    return own.repartition(divisions=other.divisions)
+
+
+def _row(meta: Any, number: int) -> Any:
+    """Make a row of a frame or series in which no value is missing."""
+    from dask.dataframe.utils import meta_nonempty
+
+    row = meta_nonempty(meta).iloc[:1]
+    if row.ndim == 1:
+        return _filled(row, number)
+    filled = {n: _filled(row.iloc[:, n], number) for n in range(row.shape[1])}
+    return replace_columns(row, filled)
+
+
+def _filled(column: Any, number: int) -> Any:
+    """Put a number or text in a column of one row, or leave what dask has there."""
+    kind = getattr(column.dtype, "kind", "O")
+    is_text = kind in "OU" and not hasattr(column.dtype, "categories")
+    if kind in "biuf" or is_text:
+        value = "a" if is_text else number
+        return column.__class__([value], index=column.index, dtype=column.dtype)
+    return column

@@ -1,0 +1,83 @@
+"""Data in memory as a collection of one block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from incremental._blocks.arrays import Array
+from incremental._blocks.collection import Collection, different_lengths
+from incremental._blocks.rows import n_rows
+
+
+class InMemory(Collection):
+    """An array, a sparse matrix, a frame or a list in memory: it is one block."""
+
+    is_lazy = False
+
+    @property
+    def n_blocks(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def n_rows(self) -> tuple[int, ...] | None:
+        """The number of rows; None if the data have none, which scikit-learn refuses."""
+        shape = getattr(self.value, "shape", None)
+        has_rows = hasattr(self.value, "__len__") if shape is None else shape != ()
+        return (n_rows(self.value),) if has_rows else None
+
+    @property
+    def categories(self) -> Any:
+        """The categories of a categorical series."""
+        return getattr(getattr(self.value, "dtype", None), "categories", None)
+
+    def describe(self) -> str:
+        """Say of which type it is."""
+        return f"{type(self.value).__name__} in memory"
+
+    def read(self) -> Any:
+        """Return the data; a tuple as a list, as tasks yield tuples of pieces."""
+        return list(self.value) if isinstance(self.value, tuple) else self.value
+
+    def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
+        """Cut the data where a dask collection is cut.
+
+        Raises
+        ------
+        ValueError
+            If the rows of the other one are not known, or are not as many.
+        """
+        if not leader.is_lazy:
+            return self
+        rows = leader.n_rows
+        if rows is None:
+            raise ValueError(
+                f"{name} is in memory ({type(self.value).__name__}) but the length of "
+                f"the blocks of {leader_name} is unknown, so its rows cannot be cut. "
+                f"Pass {name} as a dask collection cut like {leader_name}, or call "
+                f"`compute_chunk_sizes()` on a dask array {leader_name} first."
+            )
+        value = np.asarray(self.value)
+        if value.ndim == 0 or len(value) != sum(rows):
+            raise different_lengths(name, value.shape, leader_name, sum(rows))
+        chunks = (rows, *value.shape[1:])
+        return Array(da.from_array(value, chunks=chunks, name=False))
+
+    def map_blocks(
+        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
+    ) -> Any:
+        """Return what a function yields for the data, at once."""
+        return function(self.value, *args)
+
+    def made_up_rows(self) -> Iterator[Any]:
+        """Yield the data, which need no stand-in."""
+        yield self.value
+
+    def with_text(self) -> Any:
+        """Return a series with empty text in place of missing values."""
+        is_series = hasattr(self.value, "fillna") and self.value.ndim == 1
+        return self.value.fillna("") if is_series else self.value

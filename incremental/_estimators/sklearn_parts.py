@@ -1,0 +1,99 @@
+"""scikit-learn's estimators that are bundles of independent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_array
+
+from incremental._estimators.parts import Parts
+
+
+class OneVsRestParts(Parts):
+    """`sklearn.multiclass.OneVsRestClassifier`: one classifier for each class."""
+
+    def start(
+        self, bundle: Any, params: Mapping[str, Any], n_outputs: int
+    ) -> list[Any]:
+        """Return a classifier for each class."""
+        if set(params) - {"classes"} or n_outputs > 1:
+            return []
+        if not hasattr(bundle, "estimators_"):
+            classes = np.asarray(params["classes"])
+            inner = bundle.estimator
+            # So that it learns the classes, and nothing else.
+            bundle.estimator = _Idle()
+            try:
+                bundle.partial_fit(np.zeros((len(classes), 1)), classes, classes)
+            finally:
+                bundle.estimator = inner
+            bundle.estimators_ = [clone(inner) for _ in bundle.estimators_]
+        return list(bundle.estimators_)
+
+    def targets(self, bundle: Any, y: Any) -> Any:
+        """Return a sparse column for each class: which rows are of it."""
+        return bundle.label_binarizer_.transform(y).tocsc()
+
+    def target(self, targets: Any, number: int) -> Any:
+        """Return 1 for the rows of a class and 0 for the others."""
+        return targets[:, [number]].toarray().ravel()
+
+    def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """Return the two classes that each classifier has."""
+        return {"classes": np.array((0, 1))}
+
+    def join(self, bundle: Any, parts: list[Any]) -> None:
+        """Put the classifiers in."""
+        _put_in(bundle, parts)
+
+
+class MultiOutputParts(Parts):
+    """scikit-learn's estimators for several outputs: one for each column of y."""
+
+    def start(
+        self, bundle: Any, params: Mapping[str, Any], n_outputs: int
+    ) -> list[Any]:
+        """Return an estimator for each output."""
+        routed = get_config()["enable_metadata_routing"]
+        if routed or set(params) - {"classes"} or n_outputs < 2:
+            return []
+        if not hasattr(bundle, "estimators_"):
+            return [clone(bundle.estimator) for _ in range(n_outputs)]
+        return list(bundle.estimators_)
+
+    def targets(self, bundle: Any, y: Any) -> Any:
+        """Return y as an array."""
+        return check_array(
+            y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y"
+        )
+
+    def target(self, targets: Any, number: int) -> Any:
+        """Return a column of y."""
+        return targets[:, number]
+
+    def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """Return the classes of an output, if they are given."""
+        classes = params.get("classes")
+        return {} if classes is None else {"classes": classes[number]}
+
+    def join(self, bundle: Any, parts: list[Any]) -> None:
+        """Put the estimators in."""
+        _put_in(bundle, parts)
+
+
+class _Idle(BaseEstimator):  # type: ignore[misc]
+    """An estimator that learns nothing."""
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> _Idle:
+        return self
+
+
+def _put_in(bundle: Any, parts: list[Any]) -> None:
+    bundle.estimators_ = parts
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(parts[0], name):
+            setattr(bundle, name, getattr(parts[0], name))

@@ -1,0 +1,182 @@
+"""`arrange`: the chains of a pass, as its plan has them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sklearn.base import clone
+from toolz import compose_left
+
+from incremental._blocks.block import Block
+from incremental._blocks.rows import n_rows
+from incremental._estimators.composition import rest_after
+from incremental._estimators.configuration import configured
+from incremental._estimators.parts import Parts
+from incremental._fit.classes import check_classes
+from incremental._fit.digests import Compared, Recognise
+from incremental._fit.plan import FitPlan
+from incremental._fit.step import (
+    Before,
+    FitAlone,
+    Fitting,
+    PartialFit,
+    merge_fittings,
+)
+from incremental._graph.fold import Chain, Preparation
+
+Function = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The chains of a pass.
+
+    Attributes
+    ----------
+    chains : list of Chain
+    prepare : Preparation or None
+    join : callable
+        Makes one fitting of the last states of the chains.
+    """
+
+    chains: list[Chain]
+    prepare: Preparation | None
+    join: Callable[[list[Fitting]], Fitting]
+
+
+def arrange(
+    plan: FitPlan, fresh: Any, fitting: Fitting, expected: bytes | None
+) -> Arrangement:
+    """Make the chains that carry out a plan.
+
+    Parameters
+    ----------
+    plan : FitPlan
+    fresh : estimator
+        One that is not fitted, to clone.
+    fitting : Fitting
+        Where the pass begins; without an estimator, that is a clone of `fresh`.
+    expected : bytes or None
+        The digests of the blocks in the order of the pass, if they are compared.
+    """
+    work: list[Function] = [] if expected is None else [Recognise(plan.local)]
+    name = "transform"
+    if plan.before:
+        work.append(Before(plan.before, plan.in_parts))
+    if plan.merged:
+        work.append(FitAlone(fresh, plan.learner))
+        name = "partial_fit"
+        chains, join = [Chain(fitting, merge_fittings, name="merge")], _only
+    else:
+        if fitting.estimator is None:
+            fitting = fitting._replace(estimator=clone(fresh))
+        chains, join = _parts(plan, fitting, work)
+    first, *others = chains
+    if expected is not None:
+        # One of them keeps the digests for all.
+        first = first._replace(step=Compared(first.step, expected))
+    chains = [one._replace(step=configured(one.step)) for one in (first, *others)]
+    prepare = Preparation(configured(compose_left(*work)), name) if work else None
+    return Arrangement(chains, prepare, join)
+
+
+def _only(fittings: list[Fitting]) -> Fitting:
+    return fittings[0]
+
+
+def _parts(
+    plan: FitPlan, fitting: Fitting, work: list[Function]
+) -> tuple[list[Chain], Callable[[list[Fitting]], Fitting]]:
+    """Return a chain for each part of the learner, or one for all of it."""
+    whole = [Chain(fitting, plan.learner)]
+    if plan.parts is None:
+        return whole, _only
+    learner, kind = plan.learner, plan.parts
+    bundle = rest_after(fitting.estimator, learner.passed)
+    parts = kind.start(bundle, learner.params, plan.n_outputs)
+    if len(parts) < 2:
+        return whole, _only
+    work.append(Divide(kind, _shell(bundle), learner.params))
+    chains = [
+        Chain(
+            fitting._replace(estimator=part),
+            FitPart(
+                replace(learner, params=kind.params(learner.params, n), passed=0),
+                kind,
+                n,
+            ),
+        )
+        for n, part in enumerate(parts)
+    ]
+
+    def join(fittings: list[Fitting]) -> Fitting:
+        kind.join(bundle, [one.estimator for one in fittings])
+        rounded = any(one.rounded for one in fittings)
+        return fittings[0]._replace(estimator=fitting.estimator, rounded=rounded)
+
+    return chains, join
+
+
+def _shell(bundle: Any) -> Any:
+    """Return a bundle without its parts, which need not travel with the blocks."""
+    shell = copy.copy(bundle)
+    shell.estimators_ = []
+    return shell
+
+
+@dataclass(frozen=True)
+class Divide:
+    """Put what the parts of a bundle learn from in the place of y.
+
+    Parameters
+    ----------
+    kind : Parts
+    bundle : estimator
+    params : dict
+        Parameters of its ``partial_fit``.
+    """
+
+    kind: Parts
+    bundle: Any
+    params: Mapping[str, Any]
+
+    def __call__(self, block: Block) -> Block:
+        """Return the block with the targets of all parts; one without rows as it is.
+
+        Raises
+        ------
+        ValueError
+            If y holds an unknown class.
+        """
+        if n_rows(block["y"]) == 0:
+            return block
+        if self.params.get("classes") is not None:
+            check_classes(block["y"], self.params["classes"])
+        return block.replace(y=self.kind.targets(self.bundle, block["y"]))
+
+
+@dataclass(frozen=True)
+class FitPart:
+    """Fit one part of a bundle on a block more.
+
+    Parameters
+    ----------
+    fit : PartialFit
+    kind : Parts
+    number : int
+        Of the part.
+    """
+
+    fit: PartialFit
+    kind: Parts
+    number: int
+
+    def __call__(self, fitting: Fitting, block: Block) -> Fitting:
+        """Return the fitting after one more block."""
+        if n_rows(block["y"]):
+            y = self.kind.target(block["y"], self.number)
+            block = block.replace(y=y)
+        return self.fit(fitting, block)

@@ -1,0 +1,173 @@
+"""`plan_fit`: which part of a fit is done in parallel, and why not more of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from incremental._blocks.stages import Stage
+from incremental._estimators.composition import (
+    leading_steps,
+    rest_after,
+    steps_before_last,
+    transform,
+)
+from incremental._estimators.copying import Travelling
+from incremental._estimators.merge import merges
+from incremental._estimators.parts import Parts
+from incremental._estimators.traits import has_callbacks, traits_of
+from incremental._fit.step import PartialFit
+from incremental._graph.blocks import Blocks
+
+logger = logging.getLogger("incremental")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller of a fit has chosen, as far as a pass depends on it.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of ``partial_fit`` that are no pieces of a block.
+    batch_size : int or None
+    judged : bool
+        Whether the estimator is judged on the blocks that it learns from.
+    cached_rows : int
+        How many rows of X fit in the processor's cache.
+    n_outputs : int
+        How many columns y has.
+    """
+
+    params: Mapping[str, Any]
+    batch_size: int | None = None
+    judged: bool = False
+    cached_rows: int = 1
+    n_outputs: int = 1
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """How a pass takes its blocks.
+
+    Attributes
+    ----------
+    blocks : Blocks
+        What is read; the stages of the plan are not among theirs.
+    learner : PartialFit
+        What is done with a block, with the stages that X goes through batch by batch.
+    local : tuple of Stage
+        The row-local stages that the X of the blocks is still to go through.
+    before : tuple of Stage
+        What X goes through in parallel tasks.
+    merged : bool
+        Whether the blocks are learned from in parallel, each by an estimator of its
+        own, and these are merged.
+    parts : Parts or None
+        How the learner may be divided into chains beside each other.
+    n_outputs : int
+        How many columns y has.
+    in_parts : bool
+        Whether X goes through `before` in parts that fit in the cache.
+    reason : str
+        Why it is done so, for the log.
+    """
+
+    blocks: Blocks
+    learner: PartialFit
+    local: tuple[Stage, ...] = ()
+    before: tuple[Stage, ...] = ()
+    merged: bool = False
+    parts: Parts | None = None
+    n_outputs: int = 1
+    in_parts: bool = False
+    reason: str = ""
+
+    @property
+    def blocks_per_thread(self) -> int:
+        """How many blocks ahead for each thread keep all of them busy."""
+        return 2 if self.before and not (self.merged or self.in_parts) else 1
+
+
+def plan_fit(
+    estimator: Any, blocks: Blocks, options: Options, *, later: bool
+) -> FitPlan:
+    """Decide which part of a pass is done in parallel. It reads nothing.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The one that is to learn.
+    blocks : Blocks
+        Of X and all else that has a value for each row.
+    options : Options
+    later : bool
+        Whether this is a pass after the first, in which only the last step of a
+        pipeline learns.
+
+    Returns
+    -------
+    FitPlan
+    """
+    blocks, local = blocks.without_local_stages("X")
+    steps = steps_before_last(estimator) if later else leading_steps(estimator)
+    learner = PartialFit(
+        options.params,
+        options.batch_size,
+        passed=len(steps),
+        judged=options.judged,
+        in_place=blocks.scheduler.shares_memory,
+        checks=not blocks.in_memory,
+    )
+    plan = FitPlan(blocks, learner, local, before=local, n_outputs=options.n_outputs)
+    if merges(estimator) and not options.judged and not blocks.in_memory:
+        why = "its states merge: it learns from all blocks in parallel"
+        return _log(estimator, replace(plan, merged=True, reason=why))
+    if steps:
+        through = Stage(partial(_transform, Travelling(steps)), "transform")
+        plan = replace(plan, before=(*local, through))
+    rest = rest_after(estimator, len(steps))
+    alone = options.judged or has_callbacks(rest) or blocks.in_memory
+    if not alone:
+        plan = replace(plan, parts=traits_of(rest).parts)
+    return _log(estimator, _place_stages(estimator, plan, options.cached_rows))
+
+
+def _log(estimator: Any, plan: FitPlan) -> FitPlan:
+    logger.debug("%s: %s.", type(estimator).__name__, plan.reason)
+    return plan
+
+
+def _place_stages(estimator: Any, plan: FitPlan, cached_rows: int) -> FitPlan:
+    """Decide where X goes through the stages, and say why."""
+    stages, learner = plan.before, plan.learner
+    if not stages:
+        return replace(plan, reason="X goes through nothing before it learns")
+    before = "X is transformed in tasks before"
+    if learner.judged:
+        return replace(plan, reason=f"{before}, whole: it is judged on all of X")
+    if not traits_of(estimator).learns_row_by_row:
+        why = "how X lies in memory may make a difference"
+        return replace(plan, reason=f"{before}, whole: {why}")
+    if not all(stage.row_local for stage in stages):
+        return replace(plan, reason=f"{before}, whole: rows depend on each other")
+    if learner.batch_size is None:
+        why = f"{before}, in parts that fit in the cache: there are no batches"
+    elif len(stages) > 1:
+        why = f"{before}: several stages take longer than learning"
+    elif not learner.in_place:
+        why = f"{before}, since blocks travel between processes"
+    elif learner.batch_size > cached_rows:
+        why = f"{before}: batches of {learner.batch_size} rows do not fit in the cache"
+    else:
+        learner = replace(learner, within=stages)
+        why = "X is transformed batch by batch, just before learning from it"
+        return replace(plan, before=(), learner=learner, reason=why)
+    return replace(plan, in_parts=True, reason=why)
+
+
+def _transform(steps: Travelling, X: Any) -> Any:
+    return transform(steps.value, X)

@@ -1,0 +1,110 @@
+"""`FitSession`: what a fit needs beside its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from incremental._errors import noted
+from incremental._estimators.copying import copy_estimator
+from incremental._fit.chains import arrange
+from incremental._fit.digests import UNKNOWN
+from incremental._fit.passes import Watch
+from incremental._fit.plan import Options, plan_fit
+from incremental._fit.progress import Progress
+from incremental._fit.step import Fitting
+from incremental._graph.blocks import Blocks
+from incremental._graph.fold import fold
+from incremental._predict.scoring import as_scorer, score_blocks, score_held_out
+
+
+@dataclass(frozen=True)
+class FitSession:
+    """A fit of an estimator on blocks. What changes while it runs is its `Progress`.
+
+    Parameters
+    ----------
+    fresh : estimator
+        A clone that is not fitted.
+    blocks : Blocks
+        Of X, y and row-wise parameters, with their statistics settled.
+    options : Options
+    prefetch : int or "auto"
+        How many blocks may be read ahead.
+    checkpoint_every : int or None
+        How many blocks are fitted between two checkpoints; None if there are none.
+    """
+
+    fresh: Any
+    blocks: Blocks
+    options: Options
+    prefetch: Any = "auto"
+    checkpoint_every: int | None = None
+
+    def run(self, progress: Progress, watch: Watch | None) -> tuple[Fitting, int]:
+        """Fit the next blocks of a pass, and say how many of it are fitted then.
+
+        Parameters
+        ----------
+        progress : Progress
+        watch : callable or None
+            ``watch(place, load)`` is called after each block, as for `fold`, with a
+            function that returns the fitting then.
+        """
+        scheduler = self.blocks.scheduler
+        stop = len(progress.order)
+        if self.checkpoint_every is not None and scheduler.is_remote:
+            # What a worker loses has to be computed again from the beginning of its
+            # graph, which so is no longer than the way to the next checkpoint.
+            left = self.checkpoint_every - progress.n_fitted % self.checkpoint_every
+            stop = min(stop, progress.place + left)
+        begun = progress.fitting.estimator
+        # The first steps of a pipeline have seen all data when the first pass is over.
+        later = len(progress.history) > 0
+        plan = plan_fit(
+            self.fresh if begun is None else begun,
+            self.blocks,
+            self.options,
+            later=later,
+        )
+        pass_ = arrange(plan, self.fresh, progress.fitting, self._expected(progress))
+        states = fold(
+            plan.blocks,
+            pass_.chains,
+            order=progress.order[progress.place : stop],
+            prefetch=scheduler.look_ahead(self.prefetch, plan.blocks_per_thread),
+            prepare=pass_.prepare,
+            watch=None
+            if watch is None
+            else lambda place, load: watch(place, lambda: pass_.join(load())),
+        )
+        fitting = pass_.join(states)
+        if not scheduler.shares_memory:
+            # What a worker sends may be read-only, and estimators crash on that.
+            fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
+        return fitting, stop
+
+    def _expected(self, progress: Progress) -> bytes | None:
+        """Return what describes the blocks of the pass, as far as they were read."""
+        if self.checkpoint_every is None:
+            return None
+        known = progress.digests
+        return b"".join(known.get(at, UNKNOWN) for at in progress.order)
+
+    def score(self, scoring: Any, estimator: Any, held_out: Sequence[int]) -> float:
+        """Score an estimator on blocks that are held out.
+
+        Parameters
+        ----------
+        scoring : str, callable or None
+            As for `ParallelPostFit`.
+        estimator : estimator
+            Fitted.
+        held_out : sequence of int
+            Positions of the blocks.
+        """
+        with noted("while scoring the blocks that early_stopping holds out"):
+            if scoring is None:
+                return score_blocks(estimator, self.blocks, held_out)
+            return score_held_out(as_scorer(scoring), estimator, self.blocks, held_out)
