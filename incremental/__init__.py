@@ -4,13 +4,22 @@ import importlib.metadata
 import warnings
 
 from incremental._estimators.merge import merge
+from incremental._estimators.traits import Traits, traits_of
 from incremental._incremental import Incremental
 from incremental._iter_blocks import iter_blocks
 from incremental._parallel_post_fit import ParallelPostFit
 
 __version__ = "0.1.0"
 
-__all__ = ["Incremental", "ParallelPostFit", "__version__", "iter_blocks", "merge"]
+__all__ = [
+    "Incremental",
+    "ParallelPostFit",
+    "Traits",
+    "__version__",
+    "iter_blocks",
+    "merge",
+    "traits_of",
+]
 
 
 def _warn_of_namesake() -> None:

@@ -457,7 +457,7 @@ optional
         return rows, {**others, **classes}
 
     def _with_classes(self, data: _Data, fitted: Any, y: Any) -> dict[str, Any]:
-        """Return the parameters with all classes of a classifier, found in y if need be."""
+        """Return the parameters, with all classes of a classifier among them."""
         params = dict(data.params)
         estimator = data.fresh if fitted is None else fitted
         if "classes" in params or y is None or not needs_classes(estimator):

@@ -25,7 +25,7 @@ class InMemory(Collection):
 
     @property
     def n_rows(self) -> tuple[int, ...] | None:
-        """The number of rows; None if the data have none, which scikit-learn refuses."""
+        """The number of rows; None if there are none, which scikit-learn refuses."""
         shape = getattr(self.value, "shape", None)
         has_rows = hasattr(self.value, "__len__") if shape is None else shape != ()
         return (n_rows(self.value),) if has_rows else None

@@ -154,5 +154,5 @@ def _read_together(mapped: Mapped, joined: Any) -> Any:
     return da.Array(high, made, chunks, meta=joined._meta)
 
 
-def _together(*parts: Any) -> Any:
-    return parts if len(parts) > 1 else parts[0]
+def _together(*parts: Any) -> tuple[Any, ...]:
+    return parts

@@ -144,14 +144,20 @@ def aligned(piece: Any) -> Any:
     return piece.copy()
 
 
-def writes_to_input(estimator: Any) -> bool:
+def writes_to_input(estimator: Any, **params: Any) -> bool:
     """Tell whether an estimator may overwrite the data that it is given.
 
     Blocks may be part of a persisted collection or of the caller's array.
+
+    Parameters
+    ----------
+    estimator : estimator
+    **params
+        Arguments of the method that gets the data.
     """
     return any(
         name.rpartition("__")[2] in ("copy", "copy_X", "copy_x") and not value
-        for name, value in estimator.get_params().items()
+        for name, value in {**estimator.get_params(), **params}.items()
     )
 
 

@@ -88,6 +88,9 @@ class MultiOutputParts(Parts):
 class _Idle(BaseEstimator):  # type: ignore[misc]
     """An estimator that learns nothing."""
 
+    def fit(self, X: Any, y: Any) -> _Idle:
+        return self
+
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> _Idle:
         return self
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from functools import cache, singledispatch
+from functools import singledispatch
 from importlib import import_module
+from inspect import getattr_static
 from typing import Any
 
 from incremental._estimators.parts import Parts
@@ -66,24 +67,16 @@ _WITH_TRAITS = (
 )
 
 
-@singledispatch
-def traits_of(estimator: Any) -> Traits:
-    """Return what is known of an estimator.
+class TraitsTable:
+    """The traits of types of estimators; called with an estimator it returns them.
 
-    Dispatches on its type. Register another type with ``traits_of.register``, with a
-    function that returns its `Traits`.
-
-    Parameters
-    ----------
-    estimator : estimator
-
-    Returns
-    -------
-    Traits
+    Register another type with `register`, as with ``functools.singledispatch``: with a
+    function that returns the `Traits` of an estimator of that type.
 
     Examples
     --------
     >>> from sklearn.preprocessing import MinMaxScaler
+    >>> from incremental import Traits, traits_of
     >>> traits_of(MinMaxScaler()).row_local
     True
 
@@ -104,25 +97,62 @@ def traits_of(estimator: Any) -> Traits:
     >>> traits_of(Scale()).row_local
     False
     """
-    _register_scikit_learns()
-    kind: Any = type(estimator)
-    registered: Any = traits_of.registry
-    known: Any = next((base for base in kind.__mro__ if base in registered), object)
-    if known is object:
-        return Traits()
-    found: Traits = registered[known](estimator)
-    default = Traits()
-    changed = {
-        name: getattr(default, name)
-        for name, methods in _METHODS.items()
-        if any(_is_other(estimator, known, method) for method in methods)
-    }
-    return replace(found, **changed)
+
+    def __init__(self) -> None:
+        self._known = singledispatch(_nothing_known)
+
+    def __call__(self, estimator: Any) -> Traits:
+        """Return what is known of an estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+
+        Returns
+        -------
+        Traits
+        """
+        _register_scikit_learns()
+        known = self._registered_base(type(estimator))
+        found = self._known.registry[known](estimator)
+        others = [
+            name
+            for name, methods in _METHODS.items()
+            if any(_is_other(estimator, known, method) for method in methods)
+        ]
+        return replace(found, **{name: getattr(_NONE, name) for name in others})
+
+    def register(self, kind: Any, function: Any = None) -> Any:
+        """Register the function that returns the traits of a type.
+
+        Parameters
+        ----------
+        kind : type or function
+            A function whose annotation says for which type it is, as a decorator gets.
+        function : callable, optional
+            ``function(estimator) -> Traits``, if `kind` is a type.
+        """
+        return self._known.register(kind, function)
+
+    def __contains__(self, kind: type) -> bool:
+        return kind in self._known.registry
+
+    def _registered_base(self, kind: type) -> type:
+        return next(base for base in kind.__mro__ if base in self._known.registry)
+
+
+def _nothing_known(estimator: Any) -> Traits:
+    return _NONE
+
+
+_NONE = Traits()
+traits_of = TraitsTable()
 
 
 def _is_other(estimator: Any, known: type, method: str) -> bool:
-    own = getattr(type(estimator), method, None)
-    return own is not getattr(known, method, None) or method in vars(estimator)
+    # Not by `getattr`, which makes a new function of what `available_if` decorates.
+    own, its = (getattr_static(kind, method, None) for kind in (type(estimator), known))
+    return own is not its or method in vars(estimator)
 
 
 def has_callbacks(estimator: Any) -> bool:
@@ -135,9 +165,5 @@ def _register_scikit_learns() -> None:
     # be of a type that is not loaded.
     for module in _WITH_TRAITS:
         if module in sys.modules:
-            _register(module)
-
-
-@cache
-def _register(module: str) -> None:
-    import_module("incremental._estimators.sklearn_traits").register(module)
+            table = import_module("incremental._estimators.sklearn_traits")
+            table.register(module)

@@ -175,7 +175,7 @@ def _which(block_id: Any, partition_info: Any) -> str:
 
 
 def _call(block: Any, estimator: Any, method: str, params: Any, declared: Any) -> Any:
-    own = block.copy() if writes_to_input(estimator) else block
+    own = block.copy() if writes_to_input(estimator, **params) else block
     output = getattr(estimator, method)(as_list(estimator, own), **params)
     who = type(estimator).__name__
     if isinstance(declared, Declared):

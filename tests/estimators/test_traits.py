@@ -5,9 +5,7 @@ from types import ModuleType
 
 import dask.array as da
 import numpy as np
-import pandas as pd
 import pytest
-import scipy.sparse as sp
 from dask.delayed import delayed
 from sklearn.base import clone
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -25,13 +23,8 @@ from sklearn.svm import SVC
 from incremental import Incremental
 from incremental._blocks.rows import CACHED_VALUES, rows_in_cache
 from incremental._estimators.composition import check_learns
-from incremental._estimators.traits import (
-    cached_rows,
-    is_scaler,
-    learns_row_by_row,
-    scales_each_value,
-)
-from tests.contracts import assert_close
+from incremental._estimators.traits import Traits, traits_of
+from tests.contracts import Recorder, assert_close
 
 
 class Recounting(StandardScaler):
@@ -61,16 +54,16 @@ class Retransforming(StandardScaler):
 
 def test_models_that_learn_row_by_row_are_those_of_scikit_learn():
     for model in (SGDClassifier(), SGDRegressor(), SGDOneClassSVM(), Perceptron()):
-        assert learns_row_by_row(model)
+        assert traits_of(model).learns_row_by_row
     for other in (OwnSGD(), Averaging(), MLPClassifier(), StandardScaler(), SVC()):
-        assert not learns_row_by_row(other)
+        assert not traits_of(other).learns_row_by_row
 
 
 def test_scalers_that_scale_each_value_are_those_of_scikit_learn():
     for scaler in (StandardScaler(), MinMaxScaler(), MaxAbsScaler(), Recounting()):
-        assert scales_each_value(scaler)
+        assert traits_of(scaler).row_local
     for other in (Retransforming(), Normalizer(), SGDClassifier()):
-        assert not scales_each_value(other)
+        assert not traits_of(other).row_local
 
 
 @pytest.mark.parametrize(
@@ -89,17 +82,9 @@ def test_of_an_unknown_number_of_columns_one_row_is_cached():
 
 def test_scalers_are_those_that_learn_as_scikit_learns():
     for scaler in (StandardScaler(), MinMaxScaler(), MaxAbsScaler(), Renamed()):
-        assert is_scaler(scaler)
+        assert traits_of(scaler).ignores_y
     for other in (Recounting(), SGDClassifier(), MultinomialNB()):
-        assert not is_scaler(other)
-
-
-@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
-def test_dense_tables_are_cut_for_scalers_alone(kind):
-    X = kind(np.ones((3, 4)))
-    assert cached_rows(StandardScaler(), X) == CACHED_VALUES // 4
-    assert cached_rows(MultinomialNB(), X) is None
-    assert cached_rows(StandardScaler(), sp.csr_matrix(X)) is None
+        assert not traits_of(other).ignores_y
 
 
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), MaxAbsScaler()])
@@ -124,10 +109,31 @@ def test_scalers_do_not_read_y(rng):
         received.fit(X, y)
 
 
-def test_a_module_that_is_being_imported_knows_no_estimators(monkeypatch):
+def test_a_module_that_is_being_imported_knows_no_new_estimators(monkeypatch):
     for name in ("sklearn.linear_model", "sklearn.preprocessing", "sklearn.compose"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    assert not learns_row_by_row(SGDClassifier())
-    assert not learns_row_by_row(HashingVectorizer())
-    assert not is_scaler(StandardScaler())
+    assert not traits_of(HashingVectorizer()).learns_row_by_row
     check_learns(SGDClassifier())
+
+
+def test_traits_of_a_type_of_ones_own_are_registered():
+    class Model(Recorder):
+        pass
+
+    class Other(Model):
+        def transform(self, X):
+            return X
+
+    assert traits_of(Model()) == Traits()
+    traits_of.register(Model, lambda model: Traits(ignores_y=True, row_local=True))
+    assert traits_of(Model()) == Traits(ignores_y=True, row_local=True)
+    assert traits_of(Other()) == Traits(ignores_y=True)
+
+
+def test_a_registered_trait_changes_how_an_estimator_is_fitted():
+    class Deaf(Recorder):
+        pass
+
+    traits_of.register(Deaf, lambda model: Traits(ignores_y=True))
+    X, y = da.ones((4, 1), chunks=2), da.arange(4, chunks=2)
+    assert [call[1] for call in Incremental(Deaf()).fit(X, y).calls_] == [None, None]
