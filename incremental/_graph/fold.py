@@ -106,8 +106,8 @@ class _Pass:
     Attributes
     ----------
     graph : dict
-    last : list of task keys
-        Of the last state of each chain.
+    wanted : list of task keys
+        What yields the last states.
     taken : list of task keys
         For each place in the order, of a task that ends when all chains have taken the
         block, and yields their states; empty if nobody watches.
@@ -147,13 +147,17 @@ class _Pass:
             self.graph.update(plan.tasks(block, gate))
             self._take(place, at, block)
         self.graph = plan.with_futures(self.graph)
-        self.last = self._states[-1]
+        self.wanted = self.taken[-1:] if self._joins else self._states[-1]
         if watched and not self._joins:
             self.taken = [states[0] for states in self._states[1:]]
 
     def states(self, result: Any) -> list[Any]:
         """Return the states that one of the tasks `taken` yields."""
-        return result if self._joins else [result]
+        return list(result) if self._joins else [result]
+
+    def last_states(self, results: Sequence[Any]) -> list[Any]:
+        """Return the states that the tasks `wanted` yield."""
+        return self.states(results[0]) if self._joins else list(results)
 
     def _take(self, place: int, at: int, block: PlannedBlock) -> None:
         """Add the tasks in which the chains take a block."""
@@ -267,7 +271,8 @@ def _run_locally(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> lis
     own = (None, None, None, _LocalRun(pass_, watch).after_task, None)
     callbacks = [*active_callbacks(), own]
     try:
-        return list(scheduler.run(pass_.graph, pass_.last, callbacks=callbacks))
+        results = scheduler.run(pass_.graph, pass_.wanted, callbacks=callbacks)
+        return pass_.last_states(results)
     except _Stopped as stopped:
         return stopped.states
 
@@ -307,7 +312,7 @@ class _LocalRun:
 def _run_remotely(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> list[Any]:
     with _advised():
         if watch is None:
-            return list(scheduler.run(pass_.graph, pass_.last))
+            return pass_.last_states(scheduler.run(pass_.graph, pass_.wanted))
         from distributed import wait
 
         futures = scheduler.run(pass_.graph, pass_.taken, sync=False)

@@ -357,7 +357,7 @@ def test_data_in_memory_has_checkpoints_too(data, tmp_path):
     again = make(tmp_path, max_iter=5).fit(*data)
     assert_same_state(again.estimator_, expected.estimator_)
     interrupted(make(tmp_path, max_iter=5), 3, *data)
-    with pytest.raises(ValueError, match="the data was"):
+    with pytest.raises(ValueError, match="the values of X was"):
         make(tmp_path, max_iter=5).fit(data[0] + 1, data[1])
 
 
@@ -633,7 +633,7 @@ def test_another_format_is_refused_and_kept(data, tmp_path):
     newest = files(tmp_path)[-1]
     rest = newest.read_bytes().split(b"\n", 2)[2]
     first = b"incremental checkpoint 1\n"
-    later = b"incremental checkpoint 4\n"
+    later = b"incremental checkpoint 9\n"
     for line, checked in ((first, rest), (later, later + rest)):
         check = hashlib.sha256(checked).hexdigest().encode()
         newest.write_bytes(line + check + b"\n" + rest)
