@@ -25,6 +25,7 @@ from incremental._estimators.documents import as_list
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.fold import map_blocks
 from incremental._graph.schedulers import active_scheduler
+from incremental._predict.outputs import check_index
 
 
 def as_scorer(scoring: Any) -> Callable[..., float]:
@@ -327,6 +328,7 @@ def _ask(
                 f"{type(estimator).__name__}.{method} returned {n_rows(one)} rows for "
                 f"{n_rows(X)} rows of X; expected one for each."
             )
+        check_index(one, X, type(estimator).__name__, method, by_position=True)
     return list(output) if several else output
 
 
