@@ -205,7 +205,7 @@ class Training:
     def _settled(self) -> Blocks:
         """Settle the blocks, once for all that reads them."""
         blocks: Any = self.blocks
-        self.blocks = settle(blocks)
+        self.blocks = settle(blocks, self.scheduler)
         return self.blocks
 
     def _to_fit(self, estimator: Any) -> tuple[Blocks, tuple[Callable[..., Any], ...]]:

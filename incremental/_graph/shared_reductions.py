@@ -8,8 +8,6 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
-import dask
-from dask.delayed import Delayed
 from dask.utils import funcname, key_split
 from toolz import merge
 
@@ -44,17 +42,19 @@ def plan_pass(blocks: Blocks, order: Sequence[int], scheduler: Scheduler) -> Pla
             "would be missing there, or be there twice. Pass `shuffle_method='tasks'`, "
             "or make the collection while the client is there, or persist it first."
         )
-    return Plan(settle(blocks), order, blocks.describe())
+    return Plan(settle(blocks, scheduler), order, blocks.describe())
 
 
-def settle(blocks: Blocks) -> Blocks:
+def settle(blocks: Blocks, scheduler: Scheduler) -> Blocks:
     """Compute statistics of many blocks, and put in what they yield.
 
     Inside the graph of a pass they would make the first block that needs them wait for
     all of their reads, with the data held until its own blocks are used.
     """
     statistics = [] if blocks.settled else _statistics(blocks)
-    graph = _settle(blocks.graph, statistics) if statistics else blocks.graph
+    graph = blocks.graph
+    if statistics:
+        graph = _settle(graph, statistics, scheduler)
     return replace(blocks, graph=graph, settled=True)
 
 
@@ -63,16 +63,16 @@ def has_statistics(blocks: Blocks) -> bool:
     return not blocks.settled and bool(_statistics(blocks))
 
 
-def _settle(graph: Graph, keys: list[Key]) -> Graph:
+def _settle(graph: Graph, keys: list[Key], scheduler: Scheduler) -> Graph:
     """Compute tasks in one parallel reduction and put in what they yield."""
     source = Blocks(graph, [Source(("statistic",), keys)], None)
     where = ["a statistic of several blocks"] * len(keys)
     plan = Plan(source, range(len(keys)), where)
     tasks = plan.with_futures(merge(*map(plan.tasks, plan.blocks)))
     outputs = [block.outputs[0] for block in plan.blocks]
-    lazy = [Delayed(output, tasks) for output in outputs]
-    settled = dask.persist(*lazy, optimize_graph=False)
-    results = [dict(done.dask)[done.key] for done in settled]
+    # What a cluster computes stays there, as futures.
+    options = {"sync": False} if scheduler.is_remote else {}
+    results = scheduler.run(tasks, outputs, **options)
     return {**graph, **{k: _literal(k, r) for k, r in zip(keys, results, strict=True)}}
 
 

@@ -23,7 +23,7 @@ from incremental import Incremental
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import fold, map_blocks
 from incremental._graph.schedulers import Scheduler, active_scheduler
-from incremental._graph.shared_reductions import plan_pass
+from incremental._graph.shared_reductions import _statistics, plan_pass, settle
 
 
 class Source:
@@ -374,6 +374,32 @@ def test_a_profiler_around_fits_in_threads_records_each_task_once():
     with Profiler() as profiler:
         fit_in_threads(4, fit_in_turns)
     assert count_fitted(profiler) == 4 * 10 * 10
+
+
+def test_a_profiler_around_fits_in_threads_records_their_statistics_once():
+    X = standardized(da.arange(20, chunks=2).reshape(-1, 1))
+
+    def n_records(n_threads, n_fits):
+        def fit(thread):
+            for _ in range(n_fits):
+                Incremental(InTurn()).fit(X)
+
+        with Profiler() as profiler:
+            fit_in_threads(n_threads, fit)
+        assert count_fitted(profiler) == 10 * n_threads * n_fits
+        return len(profiler.results)
+
+    assert n_records(4, 10) == 40 * n_records(1, 1)
+
+
+def test_statistics_stay_on_a_cluster(client):
+    from distributed import Future
+
+    blocks = read_blocks({"X": standardized(da.arange(20, chunks=2).reshape(-1, 1))})
+    settled = settle(blocks, active_scheduler())
+    statistics = [settled.graph[key] for key in _statistics(blocks)]
+    assert statistics
+    assert all(isinstance(one, Future) for one in statistics)
 
 
 def test_profilers_in_threads_lose_nothing_and_stay_registered():
