@@ -108,7 +108,10 @@ def read_blocks(collections: Mapping[str, Any]) -> Blocks:
     TypeError, ValueError
         As `align` does, or if rows of collections were shuffled apart.
     """
-    aligned = align(collections)
+    # dask may have to compute where dataframes are divided. On a cluster its default
+    # shuffles from peer to peer for that, which may hang where a sort follows a merge.
+    with dask.config.set({"dataframe.shuffle.method": "tasks"}):
+        aligned = align(collections)
     sources, graph = _read(aligned)
     return Blocks(graph, sources, aligned.n_rows, on_disk=bool(stores(graph)))
 
