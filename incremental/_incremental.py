@@ -350,11 +350,13 @@ optional
 
     def _validation_blocks(self) -> Blocks | None:
         """Return the blocks of validation data, if they are collections."""
-        if self.validation_data is None:
-            return None
+        return None if self.validation_data is None else cut(self._validation_rows())
+
+    def _validation_rows(self) -> dict[str, Any]:
+        """Return X and y of validation data, and check that X is what can be taken."""
         X, y = self.validation_data
         rows = {"X": as_documents(self.estimator, X), "y": y}
-        return cut({name: rows[name] for name in rows if rows[name] is not None})
+        return {name: rows[name] for name in rows if rows[name] is not None}
 
     def _plan_passes(self, training: Training) -> Passes:
         holds_out = self.early_stopping and self.validation_data is None
@@ -383,7 +385,7 @@ optional
         data = dict(zip(("X", "y"), self.validation_data, strict=True))
         with noted("in validation_data"):
             # Before the first pass, and not after it.
-            rows = {name: value for name, value in data.items() if value is not None}
+            rows = self._validation_rows()
             if cut(rows) is None:
                 check_rows(rows, rows.values())
 
