@@ -6,6 +6,8 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from incremental._estimators.composition import check_learns, check_params
@@ -93,6 +95,13 @@ def test_otherwise_the_estimator_is_left_alone():
     step = PartialFit(("X",), in_place=False)
     assert len(step(step(fitting, X), X).estimator.calls_) == 2
     assert not hasattr(fitting.estimator, "calls_")
+
+
+def test_judging_leaves_x_as_it_is():
+    pipe = make_pipeline(StandardScaler(copy=False), SGDRegressor())
+    given = X.copy()
+    assert PartialFit(("X", "y"), judged=True)(Fitting(pipe), given, y).n_judged == 6
+    np.testing.assert_array_equal(given, X)
 
 
 def test_an_error_says_how_many_rows_the_block_has():
