@@ -209,11 +209,14 @@ def _unknown_order(names: str) -> str:
     return (
         f"{names} cannot be paired: rows of them were shuffled (`shuffle`, `merge`, "
         "`sort_values` and `set_index` do that), and they do not come from one "
-        "computation of the shuffle; each computation may order the rows anew. Pass "
-        "dataframes for all of them; or make one array of the dataframe "
-        "(`a = df.to_dask_array()`) and take all from it (`a[:, :-1]`, `a[:, -1]`); or "
-        "persist the dataframe first; or let dask shuffle with tasks before dataframes "
-        'become arrays: `dask.config.set({"dataframe.shuffle.method": "tasks"})`.'
+        "computation of the shuffle; each computation may order the rows anew. "
+        "Pass dataframes for all of them; or persist the dataframe that was shuffled, "
+        "and take all from that; or make one array of it (`a = df.to_dask_array()`) "
+        "and take all from it (`a[:, :-1]`, `a[:, -1]`); or let dask shuffle with "
+        "tasks before dataframes become arrays: "
+        '`dask.config.set({"dataframe.shuffle.method": "tasks"})`. What a wrapper '
+        "yields for a dataframe pairs with it as it is, but not once it is sliced or "
+        "computed with: do that in a step of a pipeline, or persist first."
     )
 
 
