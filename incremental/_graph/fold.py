@@ -11,7 +11,7 @@ from uuid import uuid4
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
 from incremental._graph.plan import flatten_pieces
-from incremental._graph.schedulers import Scheduler, active_callbacks
+from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import plan_pass
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
 
@@ -91,7 +91,7 @@ def _run_locally(
     scheduler: Scheduler, graph: Graph, states: list[Key], watch: Watch | None
 ) -> Any:
     own = (None, None, None, _LocalRun(states, watch).after_task, None)
-    callbacks = [*active_callbacks(), own]
+    callbacks = [*scheduler.callbacks, own]
     try:
         return scheduler.run(graph, [states[-1]], callbacks=callbacks)[0]
     except _Stopped as stopped:

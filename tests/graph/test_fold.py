@@ -416,6 +416,32 @@ def test_profilers_in_threads_lose_nothing_and_stay_registered():
     assert not Callback.active
 
 
+def test_a_profiler_is_not_told_of_a_fit_that_began_before_it():
+    began, ended = threading.Event(), threading.Event()
+    profiler = Profiler()
+
+    def read(block):
+        began.set()
+        return block
+
+    def fit(thread):
+        X = da.ones((20, 2), chunks=(2, 2))
+        if thread:
+            try:
+                Incremental(InTurn(), max_iter=20).fit(X.map_blocks(read, dtype=float))
+            finally:
+                ended.set()
+            return
+        began.wait()
+        while not ended.is_set():
+            with profiler:
+                Incremental(InTurn()).fit(X)
+            assert count_fitted(profiler) == 10
+            profiler.clear()
+
+    fit_in_threads(2, fit)
+
+
 def test_finding_the_classes_takes_no_profiler_from_another_thread():
     X, y = da.ones((20, 2), chunks=(2, 2)), da.arange(20, chunks=2) % 2
     ends = threading.Event()
