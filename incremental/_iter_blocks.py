@@ -93,9 +93,12 @@ class iter_blocks:  # noqa: N801
         order = range(len(self))
         if self._shuffle:
             order = check_random_state(self._random_state).permutation(len(self))
-        scheduler = self._blocks.scheduler
-        ahead = scheduler.look_ahead(self._prefetch) if scheduler.reads_ahead else 0
-        with BlockReader(self._blocks, order) as reader:
+        # Not the scheduler that was active when the iterator was made.
+        blocks = self._blocks.on(active_scheduler())
+        ahead = 0
+        if blocks.scheduler.reads_ahead:
+            ahead = blocks.scheduler.look_ahead(self._prefetch)
+        with BlockReader(blocks, order) as reader:
             # No name holds a block while the caller has it.
             yield from map(_pieces, _read_ahead(reader, ahead))
 

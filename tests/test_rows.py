@@ -128,6 +128,15 @@ def test_what_was_shuffled_apart_is_refused_before_any_read(kind, no_compute):
         iter_blocks(X, y)
 
 
+def test_what_a_wrapper_yields_is_refused_if_it_was_sliced(no_compute):
+    X, y, _ = make_data(4, ["shuffle"], "frames")
+    scaler = MaxAbsScaler().fit(pd.DataFrame([[1.0, 1.0]], columns=FEATURES))
+    scaled = ParallelPostFit(scaler).transform(X)
+    assert len(iter_blocks(scaled, y)) == 4
+    with pytest.raises(ValueError, match="once it is sliced.*step of a pipeline"):
+        iter_blocks(scaled[:, :1], y)
+
+
 def test_two_frames_shuffled_on_disk_apart_are_refused():
     frame = make_frame(4)
     X = frame[FEATURES].shuffle("k", shuffle_method="disk")

@@ -170,7 +170,8 @@ class PartialFit:
             with warnings.catch_warnings():
                 # R² of a single row is undefined, and does not count.
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
-                merit = float(rest.score(X) if y is None else rest.score(X, y))
+                own = X.copy() if writes_to_input(rest) else X
+                merit = float(rest.score(own) if y is None else rest.score(own, y))
         rows = 0 if math.isnan(merit) else n_rows(X)
         return fitting._replace(
             merit=fitting.merit + (merit * rows if rows else 0.0),

@@ -57,6 +57,8 @@ class Blocks:
         What makes the block of them.
     n_rows : tuple of int or None
         The rows of each block, where the collections know them.
+    scheduler : Scheduler
+        What reads them: the one that was active, or this thread for data in memory.
     in_memory : bool
         Whether this is data in memory, which is one block.
     settled : bool
@@ -70,6 +72,7 @@ class Blocks:
     sources: list[Source]
     assembly: Assembly
     n_rows: tuple[int, ...] | None
+    scheduler: Scheduler
     in_memory: bool = False
     settled: bool = False
     on_disk: bool = False
@@ -82,10 +85,9 @@ class Blocks:
         """Names of the pieces of a block, in the order in which they were given."""
         return tuple(output.name for output in self.assembly.outputs)
 
-    @property
-    def scheduler(self) -> Scheduler:
-        """What reads the blocks: the active scheduler, or this thread if in memory."""
-        return this_thread() if self.in_memory else active_scheduler()
+    def on(self, scheduler: Scheduler) -> Blocks:
+        """Return the same blocks, read by another scheduler if not in memory."""
+        return self if self.in_memory else replace(self, scheduler=scheduler)
 
     def without_local_stages(self, name: str) -> tuple[Blocks, tuple[Stage, ...]]:
         """Leave out the last stages of a piece that are row-local, and return them."""
@@ -126,7 +128,10 @@ def read_blocks(values: Mapping[str, Any]) -> Blocks:
     TypeError, ValueError
         As `align` does, or if rows of collections were shuffled apart.
     """
-    aligned = align(values)
+    # dask may have to compute where dataframes are divided. On a cluster its default
+    # shuffles from peer to peer for that, which may hang where a sort follows a merge.
+    with dask.config.set({"dataframe.shuffle.method": "tasks"}):
+        aligned = align(values)
     if not any(one.is_lazy for one in aligned.sources.values()):
         return _hold(aligned)
     graph, sources = _read(aligned.sources)
@@ -135,6 +140,7 @@ def read_blocks(values: Mapping[str, Any]) -> Blocks:
         sources,
         aligned.assembly(_names(sources)),
         aligned.n_rows,
+        active_scheduler(),
         on_disk=bool(stores(graph)),
     )
 
@@ -153,7 +159,13 @@ def _hold(aligned: Aligned) -> Blocks:
     sources = [Source((name,), [("in-memory", name)]) for name in names]
     assembly = aligned.assembly(names)
     return Blocks(
-        graph, sources, assembly, aligned.n_rows, in_memory=True, settled=True
+        graph,
+        sources,
+        assembly,
+        aligned.n_rows,
+        this_thread(),
+        in_memory=True,
+        settled=True,
     )
 
 
@@ -241,11 +253,14 @@ def _unknown_order(names: str) -> str:
     return (
         f"{names} cannot be paired: rows of them were shuffled (`shuffle`, `merge`, "
         "`sort_values` and `set_index` do that), and they do not come from one "
-        "computation of the shuffle; each computation may order the rows anew. Pass "
-        "dataframes for all of them; or make one array of the dataframe "
-        "(`a = df.to_dask_array()`) and take all from it (`a[:, :-1]`, `a[:, -1]`); or "
-        "persist the dataframe first; or let dask shuffle with tasks before dataframes "
-        'become arrays: `dask.config.set({"dataframe.shuffle.method": "tasks"})`.'
+        "computation of the shuffle; each computation may order the rows anew. "
+        "Pass dataframes for all of them; or persist the dataframe that was shuffled, "
+        "and take all from that; or make one array of it (`a = df.to_dask_array()`) "
+        "and take all from it (`a[:, :-1]`, `a[:, -1]`); or let dask shuffle with "
+        "tasks before dataframes become arrays: "
+        '`dask.config.set({"dataframe.shuffle.method": "tasks"})`. What a wrapper '
+        "yields for a dataframe pairs with it as it is, but not once it is sliced or "
+        "computed with: do that in a step of a pipeline, or persist first."
     )
 
 

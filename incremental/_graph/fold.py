@@ -11,7 +11,7 @@ from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
 from incremental._graph.plan import Plan, PlannedBlock, flatten_pieces
-from incremental._graph.schedulers import Scheduler, active_callbacks
+from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
 
@@ -269,7 +269,7 @@ def _nothing(*states: object) -> None:
 
 def _run_locally(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> list[Any]:
     own = (None, None, None, _LocalRun(pass_, watch).after_task, None)
-    callbacks = [*active_callbacks(), own]
+    callbacks = [*scheduler.callbacks, own]
     try:
         results = scheduler.run(pass_.graph, pass_.wanted, callbacks=callbacks)
         return pass_.last_states(results)

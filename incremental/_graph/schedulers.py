@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -22,7 +22,8 @@ from dask.threaded import get as get_threaded
 
 from incremental._graph.task_spec import Graph
 
-_runs_with: Counter[Any] = Counter()
+_Callback = tuple[Any, ...]
+_runs_with: Counter[_Callback] = Counter()
 _counting = threading.RLock()
 
 
@@ -34,9 +35,12 @@ class Scheduler:
     ----------
     get : callable
         dask's function that computes keys of a graph.
+    callbacks : sequence of tuple
+        dask's callbacks. All runs call them, but for those of a cluster.
     """
 
     get: Callable[..., Any]
+    callbacks: Sequence[_Callback] = ()
 
     @property
     def is_remote(self) -> bool:
@@ -106,30 +110,29 @@ class Scheduler:
         if not self.is_remote:
             # dask takes its callbacks away from other threads where it finds them
             # itself.
-            options.setdefault("callbacks", active_callbacks())
+            options.setdefault("callbacks", self.callbacks)
         return self.get(graph, keys, optimize_graph=False, chunksize=1, **options)
 
 
 def active_scheduler() -> Scheduler:
-    """Return the active scheduler; threads by default."""
-    return Scheduler(get_scheduler() or get_threaded)
+    """Return the active scheduler, threads by default, with the active callbacks.
+
+    dask registers callbacks for all threads, and does not say which one did it. A call
+    keeps to those that were active when it began: what another thread registers later
+    is not meant for it.
+    """
+    # When a run ends, dask's profilers forget the tasks that are under way, and with
+    # them those of a run in another thread. To them runs that overlap are to be one.
+    callbacks = list(map(_until_all_end, Callback.active.copy()))
+    return Scheduler(get_scheduler() or get_threaded, callbacks)
 
 
 def this_thread() -> Scheduler:
     """Return the scheduler that runs one task after the other, here."""
-    return Scheduler(get_sync)
+    return replace(active_scheduler(), get=get_sync)
 
 
-def active_callbacks() -> list[tuple[Any, ...]]:
-    """Return dask's callbacks, to which runs that overlap are to be as one.
-
-    When a run ends, dask's profilers forget the tasks that are under way, and with them
-    those of a run in another thread.
-    """
-    return list(map(_until_all_end, Callback.active.copy()))
-
-
-def _until_all_end(callback: tuple[Any, ...]) -> tuple[Any, ...]:
+def _until_all_end(callback: _Callback) -> _Callback:
     start, start_state, before_task, after_task, finish = callback
 
     def start_first(graph: Any) -> None:

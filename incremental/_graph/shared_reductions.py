@@ -8,14 +8,13 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
-import dask
-from dask.delayed import Delayed
 from dask.utils import funcname, key_split
 from toolz import merge
 
 from incremental._graph.blocks import Blocks
 from incremental._graph.joint import stores
 from incremental._graph.plan import Plan, dependencies_first
+from incremental._graph.schedulers import Scheduler
 from incremental._graph.task_spec import (
     DataNode,
     Graph,
@@ -54,19 +53,21 @@ def settle(blocks: Blocks) -> Blocks:
             "or make the collection while the client is there, or persist it first."
         )
     statistics = _statistics(blocks)
-    graph = _settle(blocks.graph, statistics) if statistics else blocks.graph
+    graph = blocks.graph
+    if statistics:
+        graph = _settle(graph, statistics, blocks.scheduler)
     return replace(blocks, graph=graph, settled=True)
 
 
-def _settle(graph: Graph, keys: list[Key]) -> Graph:
+def _settle(graph: Graph, keys: list[Key], scheduler: Scheduler) -> Graph:
     """Compute tasks in one parallel reduction and put in what they yield."""
     where = ["a statistic of several blocks"] * len(keys)
     plan = Plan(graph, [[key] for key in keys], where)
     tasks = plan.with_futures(merge(*map(plan.tasks, plan.blocks)))
     outputs = [block.outputs[0] for block in plan.blocks]
-    lazy = [Delayed(output, tasks) for output in outputs]
-    settled = dask.persist(*lazy, optimize_graph=False)
-    results = [dict(done.dask)[done.key] for done in settled]
+    # What a cluster computes stays there, as futures.
+    options = {"sync": False} if scheduler.is_remote else {}
+    results = scheduler.run(tasks, outputs, **options)
     return {**graph, **{k: _literal(k, r) for k, r in zip(keys, results, strict=True)}}
 
 

@@ -44,7 +44,8 @@ class Declared:
         Raises
         ------
         ValueError
-            If it has other rows or columns, or values that the type cannot hold.
+            If it has other rows or columns, an index by which its rows are in another
+            order, or values that the type cannot hold.
         """
         if not hasattr(output, "shape"):
             output = np.asarray(output)
@@ -54,6 +55,8 @@ class Declared:
                 f"{n_rows(block)}; expected one for each row. Do what adds or drops "
                 "rows before, on the collection."
             )
+        by_position = not is_pandas(self.empty)
+        check_index(output, block, who, method, by_position=by_position)
         try:
             if is_pandas(self.empty):
                 return self._as_pandas(output, getattr(block, "index", None))
@@ -110,6 +113,51 @@ class Declared:
 
 class _Misfit(Exception):  # noqa: N818
     """Says what is wrong with an output."""
+
+
+def check_index(
+    output: Any, block: Any, who: str, method: str, *, by_position: bool
+) -> None:
+    """Check that the rows of pandas output have the labels of those of the block.
+
+    Parameters
+    ----------
+    output : array, frame or list
+        As many rows as the block has.
+    block : array, frame or list
+    who, method : str
+        Names of the estimator and of its method, for errors.
+    by_position : bool
+        Whether rows that are only numbered will do, since their labels are dropped.
+
+    Raises
+    ------
+    ValueError
+        If they have not, so that they may be in another order.
+    """
+    if not is_pandas(output):
+        return
+    import pandas as pd
+
+    numbers = pd.RangeIndex(len(output))
+    expected = block.index if is_pandas(block) else numbers
+    index = output.index
+    if index.equals(expected) or (by_position and index.equals(numbers)):
+        return
+    own, other = _first_difference(index, expected)
+    raise ValueError(
+        f"{who}.{method} returned pandas whose index has {own!r} where that of X has "
+        f"{other!r}; expected the labels of X in their order, by which rows are paired "
+        "later. Keep the index of X, as in `pd.DataFrame(values, index=X.index)`; the "
+        "steps of a pipeline do so if all of them yield pandas "
+        "(`set_output(transform='pandas')`)."
+    )
+
+
+def _first_difference(index: Any, expected: Any) -> tuple[Any, Any]:
+    pairs = list(zip(index, expected, strict=True))
+    # Missing labels equal nothing, not even themselves.
+    return next((pair for pair in pairs if repr(pair[0]) != repr(pair[1])), pairs[0])
 
 
 def _check_columns(output: Any, empty: Any) -> None:

@@ -26,6 +26,7 @@ from incremental._estimators.copying import writes_to_input
 from incremental._estimators.documents import as_list
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.fold import map_blocks
+from incremental._predict.outputs import check_index
 
 
 def as_scorer(scoring: Any) -> Callable[..., float]:
@@ -322,6 +323,7 @@ def _ask(
                 f"{type(estimator).__name__}.{method} returned {n_rows(one)} rows for "
                 f"{n_rows(X)} rows of X; expected one for each."
             )
+        check_index(one, X, type(estimator).__name__, method, by_position=True)
     return list(output) if several else output
 
 

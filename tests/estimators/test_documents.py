@@ -148,6 +148,24 @@ def test_a_table_of_one_text_column_is_refused_before_any_read(
         getattr(model, method)(lazy[["t"]], lazy["n"])
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize("folder", [None, "checkpoint"])
+def test_a_table_in_validation_data_is_refused_before_any_read(
+    in_memory, folder, no_compute, tmp_path
+):
+    lazy = dd.from_pandas(TABLE, npartitions=3)
+    held_out = TABLE if in_memory else lazy
+    model = Incremental(
+        PIPE,
+        classes=[0, 1],
+        validation_data=(held_out[["t"]], held_out["n"]),
+        checkpoint=None if folder is None else tmp_path / folder,
+    )
+    with pytest.raises(ValueError, match=r"as in `X\['t'\]`") as caught:
+        model.fit(lazy["t"], lazy["n"])
+    assert caught.value.__notes__ == ["in validation_data"]
+
+
 @pytest.mark.parametrize("method", ["transform", "predict", "score"])
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_a_fitted_vectoriser_refuses_a_table(method, in_memory, no_compute):

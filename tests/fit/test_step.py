@@ -6,6 +6,8 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from incremental._blocks.block import Block
@@ -97,6 +99,13 @@ def test_otherwise_the_estimator_is_left_alone():
         len(step(step(fitting, Block({"X": X})), Block({"X": X})).estimator.calls_) == 2
     )
     assert not hasattr(fitting.estimator, "calls_")
+
+
+def test_judging_leaves_x_as_it_is():
+    pipe = make_pipeline(StandardScaler(copy=False), SGDRegressor())
+    given = Block({"X": X.copy(), "y": y})
+    assert PartialFit(judged=True)(Fitting(pipe), given).n_judged == 6
+    np.testing.assert_array_equal(given["X"], X)
 
 
 def test_an_error_says_how_many_rows_the_block_has():

@@ -7,6 +7,8 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from dask.diagnostics import Profiler
+from dask.utils import key_split
 from sklearn.naive_bayes import GaussianNB
 
 from incremental import Incremental, iter_blocks
@@ -139,6 +141,16 @@ def test_frames_of_other_known_divisions_are_realigned():
     assert len(blocks) == 4
     for X_block, y_block in blocks:
         np.testing.assert_array_equal(X_block[:, 0], y_block)
+
+
+def test_the_divisions_of_frames_are_computed_with_tasks_alone():
+    frame = dd.from_pandas(pd.DataFrame({"a": range(40), "k": range(40)}), 4)
+    sorted_again = frame.shuffle("k").set_index("a")
+    with Profiler() as profiler:
+        read_blocks({"X": sorted_again[["k"]], "y": sorted_again["k"]})
+    computed = {key_split(record.key) for record in profiler.results}
+    assert "taskshuffle" in computed
+    assert "diskshuffle" not in computed
 
 
 def test_frames_whose_index_differs_are_refused():

@@ -24,7 +24,7 @@ from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import Chain, Preparation, fold, map_blocks
 from incremental._graph.plan import Plan
 from incremental._graph.schedulers import active_scheduler
-from incremental._graph.shared_reductions import settle
+from incremental._graph.shared_reductions import _statistics, settle
 
 
 class Source:
@@ -371,6 +371,32 @@ def test_a_profiler_around_fits_in_threads_records_each_task_once():
     assert count_fitted(profiler) == 4 * 10 * 10
 
 
+def test_a_profiler_around_fits_in_threads_records_their_statistics_once():
+    X = standardized(da.arange(20, chunks=2).reshape(-1, 1))
+
+    def n_records(n_threads, n_fits):
+        def fit(thread):
+            for _ in range(n_fits):
+                Incremental(InTurn()).fit(X)
+
+        with Profiler() as profiler:
+            fit_in_threads(n_threads, fit)
+        assert count_fitted(profiler) == 10 * n_threads * n_fits
+        return len(profiler.results)
+
+    assert n_records(4, 10) == 40 * n_records(1, 1)
+
+
+def test_statistics_stay_on_a_cluster(client):
+    from distributed import Future
+
+    blocks = read_blocks({"X": standardized(da.arange(20, chunks=2).reshape(-1, 1))})
+    settled = settle(blocks)
+    statistics = [settled.graph[key] for key in _statistics(blocks)]
+    assert statistics
+    assert all(isinstance(one, Future) for one in statistics)
+
+
 def test_profilers_in_threads_lose_nothing_and_stay_registered():
     """dask's registry is of all threads: a profiler sees what others do meanwhile."""
     profilers = [Profiler() for _ in range(4)]
@@ -383,6 +409,32 @@ def test_profilers_in_threads_lose_nothing_and_stay_registered():
     fit_in_threads(4, fit)
     assert all(count_fitted(profiler) >= 10 * 10 for profiler in profilers)
     assert not Callback.active
+
+
+def test_a_profiler_is_not_told_of_a_fit_that_began_before_it():
+    began, ended = threading.Event(), threading.Event()
+    profiler = Profiler()
+
+    def read(block):
+        began.set()
+        return block
+
+    def fit(thread):
+        X = da.ones((20, 2), chunks=(2, 2))
+        if thread:
+            try:
+                Incremental(InTurn(), max_iter=20).fit(X.map_blocks(read, dtype=float))
+            finally:
+                ended.set()
+            return
+        began.wait()
+        while not ended.is_set():
+            with profiler:
+                Incremental(InTurn()).fit(X)
+            assert count_fitted(profiler) == 10
+            profiler.clear()
+
+    fit_in_threads(2, fit)
 
 
 def test_finding_the_classes_takes_no_profiler_from_another_thread():

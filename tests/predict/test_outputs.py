@@ -346,3 +346,52 @@ def test_another_number_of_rows_in_one_of_several_outputs_is_an_error():
 def test_a_list_of_labels_is_an_array_if_the_example_is():
     labels = says(lambda X: [0] * len(X), predict_meta=np.array([0])).predict(LAZY)
     np.testing.assert_array_equal(labels.compute(), np.zeros(6))
+
+
+# Index
+
+
+def reverse(frame):
+    return frame[::-1]
+
+
+def number(frame):
+    return frame.reset_index(drop=True)
+
+
+def rename(frame):
+    return frame.set_axis([f"s{n}" for n in range(len(frame))])
+
+
+@pytest.mark.parametrize("column", [slice(None), "a"])
+@pytest.mark.parametrize("change", [reverse, number, rename])
+def test_pandas_of_another_index_is_an_error(change, column):
+    output = says(lambda X: change(X).loc[:, column]).transform(LAZY_FRAME)
+    expected = r"Says.transform returned.*'r[03]'; expected.*Keep the index of X"
+    with pytest.raises(ValueError, match=expected) as caught:
+        output.compute()
+    assert in_block(caught, 0) or in_block(caught, 1)
+
+
+def test_pandas_of_another_index_is_an_error_in_the_block_that_has_it():
+    numbered = dd.from_pandas(FRAME.reset_index(drop=True), npartitions=2)
+    with pytest.raises(ValueError, match="has 0 where that of X has 3") as caught:
+        says(number).transform(numbered).compute()
+    assert in_block(caught, 1)
+
+
+@pytest.mark.parametrize("change", [reverse, rename])
+@pytest.mark.parametrize("kind", ["frame", "array"])
+def test_rows_in_another_order_do_not_become_an_array(kind, change):
+    data = LAZY_FRAME if kind == "frame" else LAZY
+    wrapper = says(lambda X: change(pd.DataFrame(X)), transform_meta=np.empty((0, 2)))
+    with pytest.raises(ValueError, match="Keep the index of X"):
+        wrapper.transform(data).compute()
+
+
+@pytest.mark.parametrize("data", [LAZY, LAZY_FRAME])
+def test_an_array_is_made_of_numbered_rows(data):
+    wrapper = says(
+        lambda X: pd.DataFrame(np.asarray(X)), transform_meta=np.empty((0, 2))
+    )
+    np.testing.assert_array_equal(wrapper.transform(data).compute(), X)

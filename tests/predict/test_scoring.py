@@ -512,3 +512,16 @@ def test_predictions_that_are_not_one_for_each_row_are_refused(scoring):
     wrapper = ParallelPostFit(Short(), scoring=scoring).fit([[0.0]], [0])
     with pytest.raises(ValueError, match=r"Short.predict returned 49 rows for 50 rows"):
         wrapper.score(X, y)
+
+
+@BOTH
+def test_predictions_whose_index_has_another_order_are_refused(scoring):
+    class Reversed(First):
+        def predict(self, X):
+            return X["a"][::-1]
+
+    frame = paired()
+    lazy = dd.from_pandas(frame, npartitions=2)
+    wrapper = ParallelPostFit(Reversed(), scoring=scoring).fit([[0.0]], [0])
+    with pytest.raises(ValueError, match=r"Reversed.predict returned pandas whose"):
+        wrapper.score(lazy[["a", "b"]], lazy["y"])
