@@ -1,18 +1,47 @@
-"""What scikit-learn before 1.9 lacks: callbacks.
+"""What scikit-learn lacks in some of the versions from 1.6 on.
 
-scikit-learn calls its own experimental. This module is to go when 1.9 is the lowest
-version. Tested with scikit-learn 1.6 and 1.9.
+What the lowest supported version has is to be taken out. Tested with scikit-learn 1.6
+and 1.9.
 """
 
 from __future__ import annotations
 
+import sys
+from collections import UserList
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 import sklearn
+from sklearn.utils import get_tags
 
-__all__ = ["CallbackSupportMixin", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "chosen_columns", "requires_fit", "with_callbacks"]
+
+_HASHERS = {
+    "sklearn.feature_extraction": "FeatureHasher",
+    "sklearn.feature_extraction.text": "HashingVectorizer",
+}
+
+
+def requires_fit(estimator: Any) -> bool:
+    """Tell whether an estimator has to be fitted before it is applied.
+
+    scikit-learn's hashers do not, though its tags say so before 1.7.2.
+    """
+    # Not imported: nothing can be of a type that is not loaded.
+    kinds = (getattr(sys.modules.get(name), _HASHERS[name], None) for name in _HASHERS)
+    if any(kind is not None and isinstance(estimator, kind) for kind in kinds):
+        return False
+    return bool(get_tags(estimator).requires_fit)
+
+
+def chosen_columns(chosen: Any) -> Any:
+    """Return the columns that a fitted column transformer has chosen, to be read.
+
+    Those of its `remainder` are in a list that warns when it is read before 1.7.
+    """
+    return chosen.data if isinstance(chosen, UserList) else chosen
+
 
 if find_spec("sklearn.callback") is not None:
     from sklearn.callback import CallbackSupportMixin, with_callbacks

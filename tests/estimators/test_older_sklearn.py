@@ -1,8 +1,10 @@
-"""What scikit-learn before 1.9 lacks."""
+"""What scikit-learn lacks in some of its versions."""
 
 from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
+from sklearn.feature_extraction import FeatureHasher
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier
 
 from incremental import Incremental
@@ -22,6 +24,11 @@ def older(monkeypatch):
         fit = module.with_callbacks(Incremental.fit)
 
     return Older(SGDClassifier(random_state=0), random_state=0)
+
+
+@pytest.mark.parametrize("hasher", [FeatureHasher(), HashingVectorizer()])
+def test_hashers_need_no_fit(hasher):
+    assert not older_sklearn.requires_fit(hasher)
 
 
 def test_callbacks_need_scikit_learn_1_9(older):
