@@ -51,7 +51,7 @@ $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml
 $(OLDEST)/.dev: pyproject.toml
 	$(PYTHON) -m venv --clear $(OLDEST)
 	sed -n 's/.*"\([a-z-]*\)\(\[[a-z]*\]\)\{0,1\}>=\([0-9.]*\)".*/\1==\3/p' \
-	    pyproject.toml | grep -E '^(dask|numpy|scikit-learn|toolz|distributed)==' \
+	    pyproject.toml | grep -E '^(dask|numpy|pandas|scikit-learn|toolz|distributed)==' \
 	    | sort -u > $(OLDEST)/floor.txt
 	$(OLDEST)/bin/python -m pip install --quiet --editable '.[test]' \
 	    --constraint $(OLDEST)/floor.txt

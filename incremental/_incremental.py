@@ -13,7 +13,6 @@ import numpy as np
 from dask.tokenize import tokenize
 from sklearn import get_config
 from sklearn.base import clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
@@ -29,6 +28,7 @@ from incremental._estimators.composition import (
 from incremental._estimators.copying import copy_estimator
 from incremental._estimators.documents import as_documents
 from incremental._estimators.float_types import warn_of_rounding
+from incremental._estimators.older_sklearn import CallbackSupportMixin, with_callbacks
 from incremental._estimators.traits import has_callbacks, traits_of
 from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled

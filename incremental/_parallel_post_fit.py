@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from incremental._blocks.collections import is_lazy
 from incremental._estimators.composition import only_transforms
 from incremental._estimators.documents import as_documents
+from incremental._estimators.older_sklearn import requires_fit
 from incremental._predict.map_method import map_method
 from incremental._predict.outputs import METAS
 from incremental._predict.scoring import as_scorer, score_by_block, score_gathered
@@ -382,7 +383,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         return vars(self).get("estimator_", self.estimator)
 
     def _fitted_estimator(self) -> Any:
-        if "estimator_" not in vars(self):
+        if "estimator_" not in vars(self) and requires_fit(self.estimator):
             check_is_fitted(self.estimator)
         return self._inner
 
@@ -404,7 +405,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         tags.regressor_tags = copy.deepcopy(inner.regressor_tags)
         tags.transformer_tags = copy.deepcopy(inner.transformer_tags)
         tags.input_tags = copy.deepcopy(inner.input_tags)
-        tags.requires_fit = inner.requires_fit
+        tags.requires_fit = requires_fit(self.estimator)
         tags.non_deterministic = inner.non_deterministic
         return tags
 

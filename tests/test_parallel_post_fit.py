@@ -302,9 +302,10 @@ def test_an_error_in_a_block_says_so(data):
 
 def test_an_error_in_a_partition_says_so(data, frame):
     wrapper = ParallelPostFit(LogisticRegression()).fit(frame, data[1])
-    frame.iloc[50] = np.nan
+    bad = frame.copy()
+    bad.iloc[50] = np.nan
     with pytest.raises(ValueError, match="NaN") as caught:
-        wrapper.predict(dd.from_pandas(frame, npartitions=3)).compute()
+        wrapper.predict(dd.from_pandas(bad, npartitions=3)).compute()
     assert any("predict of block 1" in note for note in caught.value.__notes__)
 
 

@@ -19,6 +19,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from incremental._errors import noted
 from incremental._estimators.documents import as_list
 from incremental._estimators.float_types import in_its_type
+from incremental._estimators.older_sklearn import chosen_columns, requires_fit
 
 
 def last_step(estimator: Any) -> Any:
@@ -45,7 +46,7 @@ def only_transforms(estimator: Any) -> bool:
     """Tell whether an estimator transforms without ever learning."""
     if isinstance(estimator, FrozenEstimator):
         return True
-    return hasattr(estimator, "transform") and not get_tags(estimator).requires_fit
+    return hasattr(estimator, "transform") and not requires_fit(estimator)
 
 
 def learn(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
@@ -291,7 +292,7 @@ def _learn_columns(columns: Any, X: Any, y: Any) -> bool:
     for name, transformer, chosen in columns.transformers_:
         if not _is_absent(transformer):
             with noted(f"in the step {name!r}"):
-                part = _safe_indexing(X, chosen, axis=1)
+                part = _safe_indexing(X, chosen_columns(chosen), axis=1)
                 rounded |= learn(transformer, part, y, {})
     return rounded
 

@@ -1,7 +1,8 @@
 """Copies of estimators and data that go on exactly as the original would.
 
 This is the only module that touches an estimator's private state: the nodes of
-`sklearn.cluster.Birch`. Tested with scikit-learn 1.9.
+`sklearn.cluster.Birch`. Tested with scikit-learn 1.6 and
+1.9.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 This module reads and writes the fitted attributes of scikit-learn's scalers and of its
 discrete naive Bayes classifiers, which are public, and borrows two private functions
-that decide which features are constant. Tested with scikit-learn 1.9.
+that decide which features are constant. Tested with scikit-learn 1.6 and 1.9.
 """
 
 from __future__ import annotations

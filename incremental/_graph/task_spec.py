@@ -1,8 +1,8 @@
 """The door to dask's task specification, which is private (``dask._task_spec``).
 
 A task of a collection has to be renamed and to get one more dependency, and tasks that
-dask has fused have to be looked into. No public call does that. Tested with dask 2026.3
-to 2026.8.
+dask has fused have to be looked into. No public call does that. Tested with dask
+2025.12 to 2026.8.
 """
 
 from __future__ import annotations

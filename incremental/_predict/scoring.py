@@ -2,7 +2,7 @@
 
 This is the only module that touches the private state of scikit-learn's scorers: which
 methods they call (``_response_method``), to make no other predictions. Tested with
-scikit-learn 1.9.
+scikit-learn 1.6 and 1.9.
 """
 
 from __future__ import annotations

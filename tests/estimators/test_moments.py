@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn.base import clone
-from sklearn.callback import ProgressBar
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from incremental import Incremental, merge
@@ -63,7 +62,6 @@ class Watched(StandardScaler):
         (MaxAbsScaler(), np.ones((4, 2))),
         (Watched(), np.ones((4, 2))),
         (StandardScaler(with_std=False), np.ones((4, 2))),
-        (StandardScaler().set_callbacks(ProgressBar()), np.ones((4, 2))),
         (StandardScaler(), np.ones((4, 2), dtype=int)),
         (StandardScaler(), np.ones((4, 2), dtype="f2")),
         (StandardScaler(), np.ones(4)),

@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import get_scorer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from incremental import Incremental
+from incremental._estimators.moments import fit_moments
 from incremental._estimators.traits import has_callbacks
 from tests.contracts import as_dask, assert_same_state, plain_loop
+from tests.fit.test_checkpoints import interrupted
 
+callbacks = pytest.importorskip("sklearn.callback", reason="new in scikit-learn 1.9")
 SGD = SGDClassifier(random_state=0)
 
 
@@ -124,7 +126,7 @@ def test_a_failed_fit_tears_down_and_changes_nothing(data):
 
 @pytest.mark.parametrize("scoring", ["accuracy", ["accuracy", "f1"]])
 def test_the_scoring_monitor_scores_each_pass(scoring, scheduler, data):
-    monitor = ScoringMonitor(scoring=scoring)
+    monitor = callbacks.ScoringMonitor(scoring=scoring)
     model = make(max_iter=2).set_callbacks(monitor).fit(*lazy(data))
     log = monitor.get_logs().data
     scores = [row["accuracy"] for row in log if row["task_name"] == "pass"]
@@ -140,7 +142,7 @@ def test_the_scoring_monitor_takes_any_collection(kind, scoring, data):
     given = given[list("abcd")], given["y"]
     if kind != "frame":
         given = tuple(one.to_dask_array() for one in given)
-    monitor = ScoringMonitor(scoring=scoring)
+    monitor = callbacks.ScoringMonitor(scoring=scoring)
     model = make(max_iter=2).set_callbacks(monitor).fit(*given)
     log = [row for row in monitor.get_logs().data if row["task_name"] == "pass"]
     model.estimator_.feature_names_in_ = np.array(list("abcd"))
@@ -150,7 +152,7 @@ def test_the_scoring_monitor_takes_any_collection(kind, scoring, data):
 
 def test_the_progress_bar_shows_passes(scheduler, data, capsys):
     pytest.importorskip("rich")
-    make(max_iter=2).set_callbacks(ProgressBar()).fit(*lazy(data))
+    make(max_iter=2).set_callbacks(callbacks.ProgressBar()).fit(*lazy(data))
     printed = capsys.readouterr().out
     assert "Incremental - fit" in printed
     assert "pass #1" in printed
@@ -159,9 +161,9 @@ def test_the_progress_bar_shows_passes(scheduler, data, capsys):
 def test_a_pipeline_hands_its_callbacks_on(data):
     pytest.importorskip("rich")
     pipe = make_pipeline(Incremental(StandardScaler()), make(max_iter=2))
-    monitor = ScoringMonitor(scoring="accuracy")
+    monitor = callbacks.ScoringMonitor(scoring="accuracy")
     pipe[-1].set_callbacks(monitor)
-    pipe.set_callbacks(ProgressBar()).fit(*lazy(data))
+    pipe.set_callbacks(callbacks.ProgressBar()).fit(*lazy(data))
     assert len(monitor.get_logs().data) >= 2
 
 
@@ -170,6 +172,23 @@ def test_fits_without_callbacks_are_told_from_others(data):
     assert not has_callbacks(make())
     assert has_callbacks(make().set_callbacks(Keeping()))
     assert not has_callbacks(make().set_callbacks(Keeping()).set_callbacks())
+
+
+def test_the_moments_of_a_scaler_with_callbacks_are_left_to_it():
+    scaler = StandardScaler().set_callbacks(callbacks.ProgressBar())
+    assert not fit_moments(scaler, np.ones((4, 2)))
+    assert not hasattr(scaler, "n_samples_seen_")
+
+
+def test_callbacks_of_a_fit_that_goes_on_hear_its_numbers(data, tmp_path):
+    options = {"max_iter": 2, "checkpoint": tmp_path, "checkpoint_every": 2}
+    given = lazy(data, (10,) * 6)
+    interrupted(make(**options), 9, *given)
+    callback = Keeping()
+    make(**options).set_callbacks(callback).fit(*given)
+    ends = [f"end block {number}" for number in range(2, 6)]
+    told = [one for one in callback.told if one.startswith("end")]
+    assert told == [*ends, "end pass 1", "end fit 0"]
 
 
 def test_merging_fits_have_tasks_too(data):
@@ -206,7 +225,7 @@ def test_the_scoring_monitor_pairs_rows_that_are_shuffled_as_they_are_read(
     lazy = dd.from_pandas(frame, npartitions=4).map_partitions(
         lambda part: part.sample(frac=1)
     )
-    monitor = ScoringMonitor(scoring=scoring)
+    monitor = callbacks.ScoringMonitor(scoring=scoring)
     make().set_callbacks(monitor).fit(lazy[["a"]], lazy["y"])
     assert {row[scoring] for row in monitor.get_logs().data if scoring in row} == {1.0}
 

@@ -32,7 +32,7 @@ LABELS = ["a", "b", "c", "d"]
 
 
 @pytest.fixture(scope="module")
-def X():
+def X():  # noqa: N802
     return np.random.default_rng(0).normal(size=(60, 4))
 
 

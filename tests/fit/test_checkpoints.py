@@ -34,6 +34,7 @@ from tests.contracts import (
     make_data,
     name_of,
 )
+from tests.fit.watching import Watching, watched
 
 SGD = SGDClassifier(random_state=0)
 CHUNKS = (10,) * 6
@@ -50,23 +51,14 @@ class BreakError(Exception):
     """What a fit is stopped with."""
 
 
-class Breaking:
-    """A callback that raises after a number of blocks."""
+class Breaking(Watching):
+    """Raises after a number of blocks."""
 
     def __init__(self, after):
         self.left = after
 
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        if context.task_name == "block":
+    def hear(self, task):
+        if task == "block":
             self.left -= 1
             if self.left < 0:
                 raise BreakError
@@ -74,10 +66,9 @@ class Breaking:
 
 def interrupted(model, after, *args, **params):
     """Fit a wrapper until a number of blocks, and check that it stops there."""
-    model.set_callbacks(Breaking(after))
     with pytest.raises(BreakError):
-        model.fit(*args, **params)
-    return model.set_callbacks()
+        watched(model, Breaking(after)).fit(*args, **params)
+    return model
 
 
 def make(folder, estimator=SGD, **options):
@@ -607,20 +598,6 @@ def test_what_a_pipeline_has_learned_before_does_not_count(data, tmp_path):
         make(tmp_path).set_params(estimator=other).fit(*lazy)
 
 
-def test_callbacks_of_a_fit_that_goes_on_hear_its_numbers(data, tmp_path):
-    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
-    interrupted(make(tmp_path), 9, *lazy)
-    told = []
-
-    class Telling(Breaking):
-        def on_fit_task_end(self, estimator, context):
-            told.append((context.task_name, context.task_id))
-
-    make(tmp_path).set_callbacks(Telling(0)).fit(*lazy)
-    blocks = [("block", number) for number in range(2, 6)]
-    assert told == [*blocks, ("pass", 1), ("fit", 0)]
-
-
 def test_a_file_in_place_of_the_directory_is_refused(data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="is a file"):
@@ -676,25 +653,25 @@ def test_a_fit_that_was_stopped_while_it_removed_is_over(data, tmp_path, monkeyp
     assert files(tmp_path)
     told = []
 
-    class Telling(Breaking):
-        def on_fit_task_end(self, estimator, context):
-            told.append(context.task_name)
+    class Telling(Watching):
+        def hear(self, task):
+            told.append(task)
 
-    make(tmp_path, checkpoint_every=6).set_callbacks(Telling(0)).fit(X, y)
+    watched(make(tmp_path, checkpoint_every=6), Telling()).fit(X, y)
     assert told.count("block") == 12
     assert not files(tmp_path)
 
 
 class Stopping(Breaking):
-    """A callback that ends a pass after a block, or the fit after a pass."""
+    """Ends a pass after a block, or the fit after a pass."""
 
     def __init__(self, after, task, *, terminate=False):
         super().__init__(after)
         self.task = task
         self.terminate = terminate
 
-    def on_fit_task_end(self, estimator, context):
-        if context.task_name != self.task:
+    def hear(self, task):
+        if task != self.task:
             return False
         self.left -= 1
         if self.left == 0 and self.terminate:
@@ -704,15 +681,13 @@ class Stopping(Breaking):
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere processes get no signals")
 @pytest.mark.parametrize(("after", "task"), [(3, "block"), (1, "pass")])
-def test_that_a_callback_ended_it_is_known_when_a_fit_goes_on(
-    after, task, data, tmp_path
-):
+def test_that_it_was_to_stop_is_known_when_a_fit_goes_on(after, task, data, tmp_path):
     lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
     options = {"max_iter": 3, "checkpoint_every": 100}
-    expected = make(None, **options).set_callbacks(Stopping(after, task)).fit(*lazy)
+    expected = watched(make(None, **options), Stopping(after, task)).fit(*lazy)
     stopped = Stopping(after, task, terminate=True)
     with pytest.raises(SystemExit):
-        make(tmp_path, **options).set_callbacks(stopped).fit(*lazy)
+        watched(make(tmp_path, **options), stopped).fit(*lazy)
     received = make(tmp_path, **options).fit(*lazy)
     assert_same_state(received.estimator_, expected.estimator_)
     blocks = [record["blocks"] for record in expected.history_]

@@ -16,6 +16,7 @@ from sklearn.linear_model import SGDClassifier
 
 from tests.contracts import as_dask, assert_same_state
 from tests.fit.test_checkpoints import Breaking, files, interrupted, make
+from tests.fit.watching import Watching, watched
 
 CHUNKS = (10,) * 6
 SGD = SGDClassifier(random_state=0)
@@ -140,7 +141,7 @@ def test_new_directories_survive_a_power_cut(lazy, tmp_path, monkeypatch):
 
 
 class Fitting(Breaking):
-    """A callback that fits another wrapper when some blocks are fitted."""
+    """Fits another wrapper when some blocks are fitted."""
 
     def __init__(self, after, model, lazy):
         super().__init__(after)
@@ -148,8 +149,8 @@ class Fitting(Breaking):
         self.lazy = lazy
         self.error = None
 
-    def on_fit_task_end(self, estimator, context):
-        if context.task_name == "block":
+    def hear(self, task):
+        if task == "block":
             self.left -= 1
             if self.left == 0:
                 try:
@@ -162,10 +163,10 @@ class Fitting(Breaking):
 def test_a_directory_that_a_fit_has_is_refused_to_another(where, lazy, tmp_path):
     folder = tmp_path if where == "directory" else where
     expected = make(None).fit(*lazy)
-    callback = Fitting(5, make(folder, max_iter=1), lazy)
-    model = make(folder).set_callbacks(callback).fit(*lazy)
-    assert "in use by another fit" in str(callback.error)
-    assert str(os.getpid()) in str(callback.error)
+    other = Fitting(5, make(folder, max_iter=1), lazy)
+    model = watched(make(folder), other).fit(*lazy)
+    assert "in use by another fit" in str(other.error)
+    assert str(os.getpid()) in str(other.error)
     assert_same_state(model.estimator_, expected.estimator_)
     # It is free again.
     make(folder).fit(*lazy)
@@ -245,11 +246,11 @@ def test_checkpoints_that_cannot_be_removed_are_a_warning(lazy):
 
 
 def test_a_fit_removes_its_own_checkpoints_only(lazy, tmp_path):
-    class Writing(Breaking):
-        def on_fit_task_end(self, estimator, context):
+    class Writing(Watching):
+        def hear(self, task):
             (tmp_path / "000000000099.checkpoint").write_bytes(b"of another")
 
-    make(tmp_path).set_callbacks(Writing(0)).fit(*lazy)
+    watched(make(tmp_path), Writing()).fit(*lazy)
     assert [path.name for path in files(tmp_path)] == ["000000000099.checkpoint"]
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.contracts import as_dask, assert_same_state
 from tests.fit.test_checkpoints import Breaking, files, make
+from tests.fit.watching import Watching, watched
 
 CHUNKS = (10,) * 6
 
@@ -31,27 +32,27 @@ def lazy():
 
 
 class Ending(Breaking):
-    """A callback that ends the process when some blocks, or a pass, are over."""
+    """Ends the process when some blocks, or a pass, are over."""
 
     def __init__(self, after, task="block"):
         super().__init__(after)
         self.task = task
 
-    def on_fit_task_end(self, estimator, context):
-        if context.task_name == self.task:
+    def hear(self, task):
+        if task == self.task:
             self.left -= 1
             if self.left == 0:
                 os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
-    ("callback", "saved"), [(Ending(3), 3), (Ending(4), 4), (Ending(1, "pass"), 6)]
+    ("ending", "saved"), [(Ending(3), 3), (Ending(4), 4), (Ending(1, "pass"), 6)]
 )
-def test_a_fit_saves_what_it_has_learned_and_ends(callback, saved, lazy, tmp_path):
+def test_a_fit_saves_what_it_has_learned_and_ends(ending, saved, lazy, tmp_path):
     expected = make(None).fit(*lazy)
     before = signal.getsignal(signal.SIGTERM)
     options = {"checkpoint_every": 100}
-    model = make(tmp_path, **options).set_callbacks(callback)
+    model = watched(make(tmp_path, **options), ending)
     with pytest.raises(SystemExit) as caught:
         model.fit(*lazy)
     assert caught.value.code == 128 + signal.SIGTERM
@@ -67,7 +68,7 @@ def test_the_handler_that_was_there_hears_of_it(lazy, tmp_path):
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     try:
         with pytest.raises(SystemExit):
-            make(tmp_path).set_callbacks(Ending(3)).fit(*lazy)
+            watched(make(tmp_path), Ending(3)).fit(*lazy)
         assert heard == [signal.SIGTERM]
         assert len(files(tmp_path)) == 2
         make(tmp_path).fit(*lazy)
@@ -81,13 +82,13 @@ def test_a_fit_in_another_thread_leaves_the_handler_alone(lazy, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     found = []
 
-    class Looking(Breaking):
-        def on_fit_task_end(self, estimator, context):
+    class Looking(Watching):
+        def hear(self, task):
             found.append(signal.getsignal(signal.SIGTERM))
             assert threading.current_thread() is not threading.main_thread()
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(make(tmp_path).set_callbacks(Looking(0)).fit, *lazy).result()
+        pool.submit(watched(make(tmp_path), Looking()).fit, *lazy).result()
     assert set(found) == {before}
 
 
@@ -99,12 +100,13 @@ SCRIPT = textwrap.dedent(
     from tests.contracts import as_dask
     from tests.fit.test_checkpoints import make
     from tests.fit.test_termination import CHUNKS, Ending
+    from tests.fit.watching import watched
 
     rng = np.random.default_rng(0)
     X = as_dask(rng.normal(size=(60, 4)), CHUNKS)
     y = (X[:, 0] > 0).astype(int)
     with dask.config.set(scheduler="threads", num_workers=2):
-        make(sys.argv[1], checkpoint_every=100).set_callbacks(Ending(4)).fit(X, y)
+        watched(make(sys.argv[1], checkpoint_every=100), Ending(4)).fit(X, y)
     print("goes on")
     """
 )
@@ -127,7 +129,7 @@ def test_the_process_ends_as_after_sigterm(tmp_path):
 def test_a_fit_that_is_asked_to_end_after_its_last_pass_is_saved(lazy, tmp_path):
     expected = make(None).fit(*lazy)
     with pytest.raises(SystemExit):
-        make(tmp_path).set_callbacks(Ending(1, "fit")).fit(*lazy)
+        watched(make(tmp_path), Ending(1, "fit")).fit(*lazy)
     assert files(tmp_path)[-1].name == "000000000012.checkpoint"
     received = make(tmp_path).fit(*lazy)
     assert_same_state(received.estimator_, expected.estimator_)

@@ -16,6 +16,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import (
     check_scoring,
+    d2_log_loss_score,
     f1_score,
     get_scorer,
     make_scorer,
@@ -381,7 +382,6 @@ def test_a_second_read_whose_y_differs_is_refused():
         "accuracy",
         "average_precision",
         "balanced_accuracy",
-        "d2_log_loss_score",
         "f1",
         "f1_macro",
         "jaccard",
@@ -391,6 +391,7 @@ def test_a_second_read_whose_y_differs_is_refused():
         "precision",
         "recall",
         "roc_auc",
+        make_scorer(d2_log_loss_score, response_method="predict_proba"),
         make_scorer(exact_r2, response_method="predict_proba"),
     ],
 )
@@ -455,7 +456,8 @@ def test_weights_of_a_block_may_all_be_0_for_r2(regressed):
 @pytest.mark.parametrize("model", [LogisticRegression(), LinearRegression()])
 def test_weights_that_are_all_0_are_refused(model, classified):
     wrapper = ParallelPostFit(model).fit(*classified)
-    with pytest.raises(ValueError, match="at least one non-zero"):
+    # The latter by scikit-learn before 1.9.
+    with pytest.raises((ValueError, ZeroDivisionError), match="non-zero|sum to zero"):
         wrapper.estimator_.score(*classified, np.zeros(97))
     with pytest.raises(ValueError, match="at least one non-zero"):
         wrapper.score(*cut(*classified, np.zeros(97)))
