@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from dask.tokenize import tokenize
@@ -28,7 +28,7 @@ from incremental._estimators.composition import (
 from incremental._estimators.copying import copy_estimator
 from incremental._estimators.documents import as_documents
 from incremental._estimators.float_types import warn_of_rounding
-from incremental._estimators.older_sklearn import CallbackSupportMixin, with_callbacks
+from incremental._estimators.sklearn_types import CallbackSupportMixin, with_callbacks
 from incremental._estimators.traits import has_callbacks, traits_of
 from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled
@@ -44,6 +44,7 @@ from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.schedulers import active_scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._parallel_post_fit import ParallelPostFit, check_target
+from incremental._typing import Estimator, Scoring
 
 # Parameters that the fitted estimator does not depend on.
 _WITHOUT_EFFECT = {
@@ -58,7 +59,7 @@ _WITHOUT_EFFECT = {
 }
 
 
-class Incremental(CallbackSupportMixin, ParallelPostFit):  # type: ignore[misc]
+class Incremental(CallbackSupportMixin, ParallelPostFit):
     """Fit an estimator that has ``partial_fit`` on dask collections, block by block.
 
     A fit makes passes of ``partial_fit`` calls over the blocks, one after the other,
@@ -170,9 +171,9 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):  # type: ignore[misc]
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: Estimator,
         *,
-        scoring: Any = None,
+        scoring: Scoring = None,
         classes: Any = None,
         shuffle_blocks: bool = True,
         random_state: Any = None,
@@ -215,8 +216,8 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):  # type: ignore[misc]
         self.checkpoint_every = checkpoint_every
         self.keep_checkpoint = keep_checkpoint
 
-    @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit a clone of the estimator in passes over the blocks.
 
         Parameters
@@ -271,7 +272,7 @@ optional
                 checkpoints.finish(keep=self.keep_checkpoint)
         return self
 
-    def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Incremental:
+    def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Continue the fit in one more pass, or start it.
 
         A copy of ``estimator_`` is fitted and takes its place at the end, so that a

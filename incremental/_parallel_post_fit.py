@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from incremental._blocks.collections import is_lazy
 from incremental._estimators.composition import only_transforms
 from incremental._estimators.documents import as_documents
 from incremental._estimators.older_sklearn import requires_fit
+from incremental._estimators.sklearn_types import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    available_if,
+)
 from incremental._predict.map_method import map_method
 from incremental._predict.outputs import METAS
 from incremental._predict.scoring import as_scorer, score_by_block, score_gathered
+from incremental._typing import Estimator, Method, Scoring
 
 
 def _estimator_has(name: str) -> Callable[[Any], bool]:
@@ -41,24 +47,23 @@ def _can_fit_predict(self: Any) -> bool:
     return hasattr(self._inner, "fit_predict") and hasattr(self._inner, "predict")
 
 
-def _post_fit(name: str, summary: str, shape: str) -> Any:
-    """Make the method that calls an estimator's method of the same name."""
+def _post_fit(shape: str) -> Callable[[Method], Method]:
+    """Make the method that calls an estimator's method of the same name.
 
-    def method(self: ParallelPostFit, X: Any, **params: Any) -> Any:
-        estimator = self._fitted_estimator()
-        if name != "inverse_transform":
-            X = as_documents(estimator, X)
-        if not is_lazy(X):
-            return getattr(estimator, name)(X, **params)
-        if "estimator_" not in vars(self):
-            # The caller may fit it again while the result is still lazy.
-            estimator = copy.deepcopy(estimator)
-        meta = getattr(self, METAS.get(name, ""), None)
-        return map_method(estimator, name, X, meta=meta, **params)
+    Parameters
+    ----------
+    shape : str
+        Of what it returns.
+    """
 
-    method.__name__ = name
-    method.__qualname__ = f"ParallelPostFit.{name}"
-    method.__doc__ = f"""{summary}
+    def make(stub: Method) -> Method:
+        name = stub.__name__
+
+        @wraps(stub)
+        def method(self: ParallelPostFit, X: Any, **params: Any) -> Any:
+            return self._apply(name, X, params)
+
+        method.__doc__ = f"""{stub.__doc__}
 
         Parameters
         ----------
@@ -70,7 +75,9 @@ def _post_fit(name: str, summary: str, shape: str) -> Any:
         -------
         array or lazy collection of shape {shape}
         """
-    return available_if(_estimator_has(name))(method)
+        return available_if(_estimator_has(name))(cast(Method, method))
+
+    return make
 
 
 def _check_in_memory(data: dict[str, Any]) -> None:
@@ -98,7 +105,7 @@ def check_target(estimator: Any, y: Any) -> None:
         )
 
 
-class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     """Apply a fitted estimator to dask collections, lazily and in parallel.
 
     Every method that the estimator has after its fit works on dask arrays and
@@ -150,9 +157,9 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: Estimator,
         *,
-        scoring: Any = None,
+        scoring: Scoring = None,
         predict_meta: Any = None,
         predict_proba_meta: Any = None,
         transform_meta: Any = None,
@@ -163,7 +170,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self.predict_proba_meta = predict_proba_meta
         self.transform_meta = transform_meta
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> ParallelPostFit:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit a clone of the estimator on data in memory.
 
         An estimator that needs no fit, or is frozen, takes dask collections too, and
@@ -228,54 +235,45 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         """
         return self._fit_and("predict", X, y, params)
 
-    predict = _post_fit(
-        "predict",
-        "Predict the target of each row.",
-        "(n_samples,) or (n_samples, n_outputs)",
-    )
-    predict_proba = _post_fit(
-        "predict_proba",
-        "Predict the probability of each class.",
-        "(n_samples, n_classes), or a list of them",
-    )
-    predict_log_proba = _post_fit(
-        "predict_log_proba",
-        "Predict the logarithm of the probability of each class.",
-        "(n_samples, n_classes), or a list of them",
-    )
-    predict_joint_log_proba = _post_fit(
-        "predict_joint_log_proba",
-        "Predict the joint log-probability of each row and class.",
-        "(n_samples, n_classes)",
-    )
-    decision_function = _post_fit(
-        "decision_function",
-        "Compute the decision function of each row.",
-        "(n_samples,) or (n_samples, n_classes)",
-    )
-    score_samples = _post_fit(
-        "score_samples",
-        "Score each row, for example by its log-likelihood.",
-        "(n_samples,)",
-    )
-    transform = _post_fit(
-        "transform", "Transform each row.", "(n_samples, n_features_out)"
-    )
-    inverse_transform = _post_fit(
-        "inverse_transform",
-        "Undo `transform` for each row.",
-        "(n_samples, n_features)",
-    )
-    kneighbors = _post_fit(
-        "kneighbors",
-        "Find the nearest of the fitted rows for each row.",
-        "(n_samples, n_neighbors), or a list of two",
-    )
-    apply = _post_fit(
-        "apply",
-        "Find the leaf of each row in each tree.",
-        "(n_samples,) or (n_samples, n_trees)",
-    )
+    @_post_fit("(n_samples,) or (n_samples, n_outputs)")
+    def predict(self, X: Any, **params: Any) -> Any:
+        """Predict the target of each row."""
+
+    @_post_fit("(n_samples, n_classes), or a list of them")
+    def predict_proba(self, X: Any, **params: Any) -> Any:
+        """Predict the probability of each class."""
+
+    @_post_fit("(n_samples, n_classes), or a list of them")
+    def predict_log_proba(self, X: Any, **params: Any) -> Any:
+        """Predict the logarithm of the probability of each class."""
+
+    @_post_fit("(n_samples, n_classes)")
+    def predict_joint_log_proba(self, X: Any, **params: Any) -> Any:
+        """Predict the joint log-probability of each row and class."""
+
+    @_post_fit("(n_samples,) or (n_samples, n_classes)")
+    def decision_function(self, X: Any, **params: Any) -> Any:
+        """Compute the decision function of each row."""
+
+    @_post_fit("(n_samples,)")
+    def score_samples(self, X: Any, **params: Any) -> Any:
+        """Score each row, for example by its log-likelihood."""
+
+    @_post_fit("(n_samples, n_features_out)")
+    def transform(self, X: Any, **params: Any) -> Any:
+        """Transform each row."""
+
+    @_post_fit("(n_samples, n_features)")
+    def inverse_transform(self, X: Any, **params: Any) -> Any:
+        """Undo `transform` for each row."""
+
+    @_post_fit("(n_samples, n_neighbors), or a list of two")
+    def kneighbors(self, X: Any, **params: Any) -> Any:
+        """Find the nearest of the fitted rows for each row."""
+
+    @_post_fit("(n_samples,) or (n_samples, n_trees)")
+    def apply(self, X: Any, **params: Any) -> Any:
+        """Find the leaf of each row in each tree."""
 
     @available_if(_estimator_has("get_feature_names_out"))
     def get_feature_names_out(self, input_features: Any = None) -> Any:
@@ -293,7 +291,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         return self._fitted_estimator().get_feature_names_out(input_features)
 
     @available_if(_estimator_has("set_output"))
-    def set_output(self, *, transform: Any = None) -> ParallelPostFit:
+    def set_output(self, *, transform: Any = None) -> Self:
         """Choose what `transform` yields, as scikit-learn's ``set_output`` does.
 
         Parameters
@@ -368,6 +366,18 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     _routes = {"fit": "fit", "score": "score"}  # noqa: RUF012
 
+    def _apply(self, name: str, X: Any, params: dict[str, Any]) -> Any:
+        estimator = self._fitted_estimator()
+        if name != "inverse_transform":
+            X = as_documents(estimator, X)
+        if not is_lazy(X):
+            return getattr(estimator, name)(X, **params)
+        if "estimator_" not in vars(self):
+            # The caller may fit it again while the result is still lazy.
+            estimator = copy.deepcopy(estimator)
+        meta = getattr(self, METAS.get(name, ""), None)
+        return map_method(estimator, name, X, meta=meta, **params)
+
     def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
         if is_lazy(X) or not hasattr(self.estimator, f"fit_{method}"):
             return getattr(self.fit(X, y, **params), method)(X)
@@ -409,10 +419,12 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         tags.non_deterministic = inner.non_deterministic
         return tags
 
-    def __getattr__(self, name: str) -> Any:
-        learned = name.endswith("_") and not name.startswith("_")
-        if not learned or "estimator" not in vars(self) or name == "estimator_":
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r}"
-            )
-        return getattr(self._inner, name)
+    if not TYPE_CHECKING:  # to a type checker every misspelt method would be there
+
+        def __getattr__(self, name: str) -> Any:
+            learned = name.endswith("_") and not name.startswith("_")
+            if not learned or "estimator" not in vars(self) or name == "estimator_":
+                raise AttributeError(
+                    f"{type(self).__name__!r} object has no attribute {name!r}"
+                )
+            return getattr(self._inner, name)

@@ -20,7 +20,7 @@ FLOORS = [
     {"_predict"},
     {"_graph", "_estimators"},
     {"_blocks"},
-    {"_errors"},
+    {"_errors", "_typing"},
 ]
 FORBIDDEN = {
     "_blocks": ("sklearn", "dask._task_spec"),

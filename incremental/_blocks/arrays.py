@@ -14,7 +14,8 @@ from incremental._blocks.collection import (
     check_yields_array,
     different_lengths,
 )
-from incremental._blocks.mapped_array import Mapped, MappedArray
+from incremental._blocks.mapped_array import MappedArray
+from incremental._blocks.stages import Mapped
 
 
 class Array(Collection):

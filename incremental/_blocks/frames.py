@@ -44,7 +44,7 @@ class Frame(Collection):
     @property
     def categories(self) -> Any:
         """The categories of a categorical series, if dask knows them."""
-        dtype = getattr(self.value._meta, "dtype", None)
+        dtype: Any = getattr(self.value._meta, "dtype", None)
         if not hasattr(dtype, "categories") or not self.value.cat.known:
             return None
         return dtype.categories

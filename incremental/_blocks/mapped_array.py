@@ -17,7 +17,7 @@ from incremental._blocks.frames import untuned
 from incremental._blocks.stages import Mapped, Stage, apply
 
 
-class MappedArray(da.Array):  # type: ignore[misc]
+class MappedArray(da.Array):
     """A dask array that remembers its sources, and the stages they went through.
 
     A fit reads the sources together with y, so that the rows pair even where each
@@ -32,7 +32,7 @@ class MappedArray(da.Array):  # type: ignore[misc]
     _made: tuple[str, Any, Mapped] | None = None
 
     @classmethod
-    def view(cls, array: Any, mapped: Mapped | None) -> MappedArray:
+    def of(cls, array: Any, mapped: Mapped | None) -> MappedArray:
         """Return a dask array as one.
 
         Parameters
@@ -55,7 +55,7 @@ class MappedArray(da.Array):  # type: ignore[misc]
 
     def copy(self) -> MappedArray:
         """Return another array of the same tasks, which remembers the same."""
-        return MappedArray.view(super().copy(), self.mapped)
+        return MappedArray.of(super().copy(), self.mapped)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle it as what it is, for scikit-learn's ``n_jobs``."""
@@ -113,7 +113,7 @@ def _beside(arrays: Sequence[Any]) -> MappedArray:
     made = [getattr(array, "mapped", None) for array in arrays]
     known = [one for one in made if one is not None]
     if len(known) < len(made):
-        return MappedArray.view(joined, None)
+        return MappedArray.of(joined, None)
     sources = {_name(source): source for one in known for source in one.sources}
     places = {name: place for place, name in enumerate(sources)}
     beside = Beside(
@@ -126,7 +126,7 @@ def _beside(arrays: Sequence[Any]) -> MappedArray:
     if all(hasattr(type(source), "known_divisions") for source in mapped.sources):
         # Each array would read its dataframe for itself, in an order of its own.
         joined = _read_together(mapped, joined)
-    return MappedArray.view(joined, mapped)
+    return MappedArray.of(joined, mapped)
 
 
 def _name(source: Any) -> str:

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
 from importlib import import_module
 from typing import Any
 
+from incremental._estimators.registry import TypeRegistry
+from incremental._typing import EstimatorT
 
-@singledispatch
-def merge(first: Any, *others: Any) -> Any:
+
+class Merge(TypeRegistry):
     """Merge fitted estimators into one that is fitted on all of their rows.
 
-    Dispatches on the type of the first. `Incremental` fits estimators of a type that is
-    registered here on all blocks in parallel and merges them in the order of the
-    blocks; a subclass that overrides ``partial_fit`` is fitted serially all the same.
+    The type of the first says which function does it. `Incremental` fits estimators of
+    a type that is registered here on all blocks in parallel and merges them in the
+    order of the blocks; a subclass that overrides ``partial_fit`` is fitted serially
+    all the same.
 
     Register another type with ``merge.register``. The function must return a new
     estimator, equal to one that is fitted on the rows of the first and then on those of
     the others, and must leave its arguments unchanged.
-
-    Parameters
-    ----------
-    first : estimator
-        Fitted.
-    *others : estimator
-        Fitted, of the same type and with the same parameters.
-
-    Returns
-    -------
-    estimator
-
-    Raises
-    ------
-    TypeError
-        If nothing is registered for the type of the first.
 
     References
     ----------
@@ -67,22 +53,47 @@ def merge(first: Any, *others: Any) -> Any:
     >>> merge(Count().partial_fit(X), Count().partial_fit(X)).n_
     12
     """
-    _register_scikit_learns()
-    known = merge.dispatch(type(first))
-    if known is not merge.dispatch(object):
-        return known(first, *others)
-    raise TypeError(
-        f"Expected an estimator whose type is registered with `merge.register`, got "
-        f"{type(first).__name__}. Its fitted states are not known to merge exactly."
-    )
+
+    def __call__(self, first: EstimatorT, *others: EstimatorT) -> EstimatorT:
+        """Return an estimator that is fitted on the rows of all.
+
+        Parameters
+        ----------
+        first : estimator
+            Fitted.
+        *others : estimator
+            Fitted, of the same type and with the same parameters.
+
+        Returns
+        -------
+        estimator
+
+        Raises
+        ------
+        TypeError
+            If nothing is registered for the type of the first.
+        """
+        _register_scikit_learns()
+        found = self.find(type(first))
+        if found is None:
+            raise TypeError(
+                "Expected an estimator whose type is registered with "
+                f"`merge.register`, got {type(first).__name__}. Its fitted states are "
+                "not known to merge exactly."
+            )
+        merged: EstimatorT = found[1](first, *others)
+        return merged
+
+
+merge = Merge()
 
 
 def merges(estimator: Any) -> bool:
     """Tell whether an estimator's state merges as its ``partial_fit`` builds it."""
     _register_scikit_learns()
     kind: Any = type(estimator)
-    known: Any = next((base for base in kind.__mro__ if base in merge.registry), object)
-    return known is not object and kind.partial_fit is known.partial_fit
+    found: Any = merge.find(kind)
+    return found is not None and kind.partial_fit is found[0].partial_fit
 
 
 def _register_scikit_learns() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from functools import singledispatch
 from importlib import import_module
 from inspect import getattr_static
 from typing import Any
 
 from incremental._estimators.parts import Parts
+from incremental._estimators.registry import TypeRegistry
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ _WITH_TRAITS = (
 )
 
 
-class TraitsTable:
+class TraitsTable(TypeRegistry):
     """The traits of types of estimators; called with an estimator it returns them.
 
     Register another type with `register`, as with ``functools.singledispatch``: with a
@@ -98,9 +98,6 @@ class TraitsTable:
     False
     """
 
-    def __init__(self) -> None:
-        self._known = singledispatch(_nothing_known)
-
     def __call__(self, estimator: Any) -> Traits:
         """Return what is known of an estimator.
 
@@ -113,36 +110,17 @@ class TraitsTable:
         Traits
         """
         _register_scikit_learns()
-        known = self._registered_base(type(estimator))
-        found = self._known.registry[known](estimator)
+        registered = self.find(type(estimator))
+        if registered is None:
+            return _NONE
+        known, function = registered
+        found: Traits = function(estimator)
         others = [
             name
             for name, methods in _METHODS.items()
             if any(_is_other(estimator, known, method) for method in methods)
         ]
         return replace(found, **{name: getattr(_NONE, name) for name in others})
-
-    def register(self, kind: Any, function: Any = None) -> Any:
-        """Register the function that returns the traits of a type.
-
-        Parameters
-        ----------
-        kind : type or function
-            A function whose annotation says for which type it is, as a decorator gets.
-        function : callable, optional
-            ``function(estimator) -> Traits``, if `kind` is a type.
-        """
-        return self._known.register(kind, function)
-
-    def __contains__(self, kind: type) -> bool:
-        return kind in self._known.registry
-
-    def _registered_base(self, kind: type) -> type:
-        return next(base for base in kind.__mro__ if base in self._known.registry)
-
-
-def _nothing_known(estimator: Any) -> Traits:
-    return _NONE
 
 
 _NONE = Traits()

@@ -42,7 +42,7 @@ class Arrangement:
         Makes one fitting of the last states of the chains.
     """
 
-    chains: list[Chain]
+    chains: list[Chain[Fitting]]
     prepare: Preparation | None
     join: Callable[[list[Fitting]], Fitting]
 
@@ -69,7 +69,8 @@ def arrange(
     if plan.merged:
         work.append(FitAlone(fresh, plan.learner))
         name = "partial_fit"
-        chains, join = [Chain(fitting, merge_fittings, name="merge")], _only
+        chains: list[Chain[Fitting]] = [Chain(fitting, merge_fittings, name="merge")]
+        join: Callable[[list[Fitting]], Fitting] = _only
     else:
         if fitting.estimator is None:
             fitting = fitting._replace(estimator=clone(fresh))
@@ -89,7 +90,7 @@ def _only(fittings: list[Fitting]) -> Fitting:
 
 def _parts(
     plan: FitPlan, fitting: Fitting, work: list[Function]
-) -> tuple[list[Chain], Callable[[list[Fitting]], Fitting]]:
+) -> tuple[list[Chain[Fitting]], Callable[[list[Fitting]], Fitting]]:
     """Return a chain for each part of the learner, or one for all of it."""
     whole = [Chain(fitting, plan.learner)]
     if plan.parts is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
 from incremental._blocks.block import Block
@@ -14,11 +15,15 @@ from incremental._graph.plan import Plan, PlannedBlock, flatten_pieces
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
+from incremental._typing import State
 
 Watch = Callable[[int, Callable[[], list[Any]]], bool | None]
 
 
-class Chain(NamedTuple):
+Result = TypeVar("Result")
+
+
+class Chain(NamedTuple, Generic[State]):
     """One learner on the stream of blocks: it takes them one after the other.
 
     Attributes
@@ -34,8 +39,8 @@ class Chain(NamedTuple):
         What diagnostics call its steps.
     """
 
-    start: Any
-    step: Callable[[Any, Any], Any]
+    start: State
+    step: Callable[[State, Any], State]
     uses: Container[int] | None = None
     name: str = "partial_fit"
 
@@ -61,13 +66,13 @@ class Preparation(NamedTuple):
 
 def fold(
     blocks: Blocks,
-    chains: Sequence[Chain],
+    chains: Sequence[Chain[State]],
     *,
     order: Sequence[int],
     prefetch: int,
     prepare: Preparation | None = None,
-    watch: Watch | None = None,
-) -> list[Any]:
+    watch: Callable[[int, Callable[[], list[State]]], bool | None] | None = None,
+) -> list[State]:
     """Let chains take the blocks, each one after the other and all beside each other.
 
     A block is read once, whatever the number of chains, and dropped when the last of
@@ -116,7 +121,7 @@ class _Pass:
     def __init__(
         self,
         blocks: Blocks,
-        chains: Sequence[Chain],
+        chains: Sequence[Chain[Any]],
         order: Sequence[int],
         prefetch: int,
         prepare: Preparation | None,
@@ -188,12 +193,12 @@ class _Pass:
         function, name = prepare or Preparation(_same, "transform")
         return _Calls(self.graph, name, _OnPieces(function, self._assemble))
 
-    def _step(self, chain: Chain) -> Callable[..., Any]:
+    def _step(self, chain: Chain[Any]) -> Callable[..., Any]:
         if self._prepare is not None:
             return chain.step
         return _StepOnPieces(chain.step, self._assemble)
 
-    def _start(self, chain: Chain) -> Key:
+    def _start(self, chain: Chain[Any]) -> Key:
         key = f"state-{uuid4().hex}"
         self.graph[key] = DataNode(key, chain.start)
         return key
@@ -209,7 +214,8 @@ class _Pass:
         return gate
 
 
-class _OnPieces(NamedTuple):
+@dataclass(frozen=True)
+class _OnPieces:
     """A function of a block, called with the pieces that the block is made of."""
 
     function: Callable[[Block], Any]
@@ -219,7 +225,8 @@ class _OnPieces(NamedTuple):
         return self.function(self.assemble(*flatten_pieces(pieces)))
 
 
-class _StepOnPieces(NamedTuple):
+@dataclass(frozen=True)
+class _StepOnPieces:
     """The step of a chain, called with the pieces that the block is made of."""
 
     step: Callable[[Any, Block], Any]
@@ -331,7 +338,8 @@ def _run_remotely(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> li
                 future.release()
 
 
-class _Loaded(NamedTuple):
+@dataclass(frozen=True)
+class _Loaded:
     """Fetches the states that a future holds, when it is called."""
 
     pass_: _Pass
@@ -362,11 +370,11 @@ def _place(key: Key) -> int:
 
 def map_blocks(
     blocks: Blocks,
-    function: Callable[[Block], Any],
+    function: Callable[[Block], Result],
     *,
     name: str,
     order: Sequence[int] | None = None,
-) -> list[Any]:
+) -> list[Result]:
     """Call a function on blocks in parallel and return the results.
 
     Only for results that are small: all of them are returned. Of all blocks unless

@@ -123,7 +123,7 @@ def _map(X: Collection, stage: Stage, empty: Any, function: Any, *args: Any) -> 
     # A copy, because collections can be assigned to.
     before = X.mapped or Mapped((copy.copy(X.value),), ())
     made = Mapped(before.sources, (*before.stages, stage))
-    return MappedArray.view(mapped, made)
+    return MappedArray.of(mapped, made)
 
 
 @dataclass(frozen=True)

@@ -7,33 +7,35 @@ class Watching:
     def hear(self, task):
         """Hear that a "block", a "pass" or the "fit" ended; return whether to stop."""
 
-    def begin_pass(self, progress, n_blocks):
+    def begin_pass(self, progress):
         pass
 
-    def end_block(self, progress, load):
+    def end_block(self, event):
         return bool(self.hear("block"))
 
     def end_pass(self, progress):
         return bool(self.hear("pass"))
 
 
+class Finishing:
+    """Passes that tell somebody of their end."""
+
+    def __init__(self, passes, watching):
+        self._passes, self._watching = passes, watching
+
+    def finish(self, progress):
+        progress = self._passes.finish(progress)
+        self._watching.hear("fit")
+        return progress
+
+
 def watched(model, watching):
     """Let a wrapper tell of its next fit, where callbacks would be told of it."""
     plan = model._plan_passes
 
-    def plan_passes(training):
+    def plan_passes(session, observers):
         del model._plan_passes
-        passes = plan(training)
-        finish = passes.finish
-
-        def finish_watched(progress):
-            passes.observers = [watching, *passes.observers]
-            progress = finish(progress)
-            watching.hear("fit")
-            return progress
-
-        passes.finish = finish_watched
-        return passes
+        return Finishing(plan(session, [watching, *observers]), watching)
 
     model._plan_passes = plan_passes
     return model

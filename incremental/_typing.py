@@ -1,0 +1,34 @@
+"""Protocols and type variables for what the library is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+
+class Estimator(Protocol):
+    """What every estimator has; what else it has depends on its type."""
+
+    def get_params(self, deep: bool = ...) -> dict[str, Any]:
+        """Return its parameters by name."""
+        ...
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method or a learned attribute."""
+        ...
+
+
+class Scorer(Protocol):
+    """What scores a fitted estimator, as `sklearn.metrics.get_scorer` returns it."""
+
+    def __call__(self, estimator: Any, X: Any, y: Any = ..., /, **params: Any) -> Any:
+        """Return the score."""
+        ...
+
+
+#: A name of a scorer, a scorer, or None for the estimator's own score.
+Scoring = str | Scorer | None
+
+EstimatorT = TypeVar("EstimatorT")
+Method = TypeVar("Method", bound=Callable[..., Any])
+State = TypeVar("State")
