@@ -21,16 +21,18 @@ from typing import Any
 
 import cloudpickle
 from dask.base import is_dask_collection
-from dask.tokenize import tokenize
+from sklearn import get_config
 from sklearn.frozen import FrozenEstimator
 
+from incremental._errors import noted
 from incremental._estimators.copying import copy_estimator
 from incremental._fit.folders import open_folder
 from incremental._fit.passes import Progress
 from incremental._fit.step import Fitting
 from incremental._fit.termination import Termination
+from incremental._fit.tokens import tokenize
 
-MAGIC = b"incremental checkpoint 3\n"
+MAGIC = b"incremental checkpoint 4\n"
 NAME = re.compile(r"(\d{12})\.checkpoint")
 FINISHED = re.compile(r"finished-\d{12}\.checkpoint")
 PART = re.compile(r"\d{12}\.checkpoint\.[0-9a-f]+\.part")
@@ -228,12 +230,28 @@ def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
     Returns
     -------
     dict of str to str
+
+    Raises
+    ------
+    TypeError
+        If a value cannot be told from others; a note names it.
     """
     packages = ("dask-incremental", "numpy", "scikit-learn")
     versions = {f"the version of {name}": version(name) for name in packages}
     named = {f"the parameter {name}": value for name, value in parameters.items()}
-    described = {name: _described(value) for name, value in {**named, **data}.items()}
+    settings = {
+        f"scikit-learn's configuration {name}": value
+        for name, value in sorted(get_config().items())
+        if name not in _ABOUT_DISPLAY
+    }
+    described = {}
+    for name, value in {**settings, **named, **data}.items():
+        with noted(f"in {name}"):
+            described[name] = _described(value)
     return {**versions, **described}
+
+
+_ABOUT_DISPLAY = {"display", "print_changed_only"}
 
 
 def _described(value: Any) -> str:

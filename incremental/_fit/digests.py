@@ -8,17 +8,16 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from dask.tokenize import tokenize
 from toolz import pipe
 
 from incremental._blocks.rows import n_rows, take_rows
 from incremental._fit.step import Fitting, Steps
+from incremental._fit.tokens import tokenize
 
 SIZE = 16
 UNKNOWN = bytes(SIZE)
 
 _ROWS = 64
-_PLAIN = "biufcmMSUV"
 
 Functions = Sequence[Callable[[Any], Any]]
 
@@ -74,22 +73,7 @@ def _parts(rows: Any) -> list[bytes]:
         alike = [np.flatnonzero(np.equal(types, one)) for one in dict.fromkeys(types)]
         groups = (rows.iloc[:, at] for at in alike) if len(alike) > 1 else (rows,)
         return [about, *(part for one in groups for part in _values(one))]
-    if hasattr(rows, "tocsr"):
-        rows.sum_duplicates()
-        indices = (rows.indptr, rows.indices)
-        wide = [np.asarray(one, dtype=np.int64) for one in indices]
-        return [part for one in (*wide, rows.data) for part in _parts(one)] + [
-            repr(rows.shape).encode()
-        ]
-    if isinstance(rows, np.ma.MaskedArray):
-        return [*_parts(np.ma.getmaskarray(rows)), *_parts(rows.filled())]
-    if isinstance(rows, np.ndarray):
-        about = repr((rows.dtype.str, rows.shape)).encode()
-        if rows.dtype.kind in _PLAIN and not rows.dtype.hasobject:
-            return [about, rows.tobytes()]
-        rows = rows.tolist()
-        return [about, str(tokenize(rows)).encode()]
-    return [str(tokenize(rows)).encode()]
+    return [tokenize(rows).encode()]
 
 
 def _values(rows: Any) -> list[bytes]:

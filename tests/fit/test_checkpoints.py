@@ -20,6 +20,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.decomposition import IncrementalPCA
 from sklearn.linear_model import Perceptron, SGDClassifier
@@ -633,7 +634,7 @@ def test_another_format_is_refused_and_kept(data, tmp_path):
     newest = files(tmp_path)[-1]
     rest = newest.read_bytes().split(b"\n", 2)[2]
     first = b"incremental checkpoint 1\n"
-    later = b"incremental checkpoint 4\n"
+    later = b"incremental checkpoint 5\n"
     for line, checked in ((first, rest), (later, later + rest)):
         check = hashlib.sha256(checked).hexdigest().encode()
         newest.write_bytes(line + check + b"\n" + rest)
@@ -776,3 +777,23 @@ def test_other_parameters_of_estimators_in_a_list_and_other_classes_are_refused(
     interrupted(make(tmp_path, first, classes=[0, 1]), 9, *lazy)
     with pytest.raises(ValueError, match="of another fit"):
         make(tmp_path, clone(first).set_params(**changed), classes=[0, 1]).fit(*lazy)
+
+
+def test_a_fit_under_another_configuration_is_refused(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path), 9, *lazy)
+    message = "configuration assume_finite was False and is True"
+    with config_context(assume_finite=True), pytest.raises(ValueError, match=message):
+        make(tmp_path).fit(*lazy)
+    with config_context(display="text"):
+        make(tmp_path).fit(*lazy)
+
+
+def test_a_parameter_that_cannot_be_told_from_others_is_refused_at_once(
+    data, tmp_path, no_compute
+):
+    lock = threading.Lock()
+    model = make(tmp_path, scoring=lambda estimator, X, y: lock.locked())
+    with pytest.raises(TypeError, match="cannot tell one _thread.lock") as caught:
+        model.fit(as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS))
+    assert "in the parameter scoring" in caught.value.__notes__
