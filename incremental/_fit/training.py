@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from dask.tokenize import tokenize
-
 from incremental._blocks.collections import is_lazy
 from incremental._blocks.rows import rows_in_cache
 from incremental._blocks.stages import trace
@@ -23,6 +21,7 @@ from incremental._fit.checkpoints import Checkpoints
 from incremental._fit.digests import DIFFERS, REMEDY, UNKNOWN, compared, digest
 from incremental._fit.passes import Progress
 from incremental._fit.step import Fitting, PartialFit, plan_steps
+from incremental._fit.tokens import tokenize
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.fold import Watch, fold, map_blocks
 from incremental._graph.schedulers import Scheduler
