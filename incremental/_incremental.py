@@ -257,6 +257,7 @@ optional
             if checkpoints is not None:
                 # The process may have been asked to end since the last pass.
                 checkpoints.end_pass(progress)
+                checkpoints.mark_finished(progress, keep=self.keep_checkpoint)
             self._commit(progress, progress.history)
             if checkpoints is not None:
                 checkpoints.finish(keep=self.keep_checkpoint)
