@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from dask.tokenize import tokenize
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.utils import check_random_state
@@ -40,6 +39,7 @@ from incremental._fit.plan import Options
 from incremental._fit.progress import Progress
 from incremental._fit.session import FitSession
 from incremental._fit.step import Fitting
+from incremental._fit.tokens import tokenize
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.schedulers import active_scheduler
 from incremental._graph.shared_reductions import settle
@@ -267,6 +267,7 @@ optional
             if checkpoints is not None:
                 # The process may have been asked to end since the last pass.
                 checkpoints.end_pass(progress)
+                checkpoints.mark_finished(progress, keep=self.keep_checkpoint)
             self._commit(progress, list(progress.history))
             if checkpoints is not None:
                 checkpoints.finish(keep=self.keep_checkpoint)

@@ -40,10 +40,13 @@ def _add_moments(merged: StandardScaler, other: StandardScaler) -> None:
     counts = seen[0] + seen[1]
     if merged.mean_ is not None:
         # A feature that has only been missing counts 0 rows and has no mean.
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share = seen[1] / counts
             delta = other.mean_ - merged.mean_
             mean = merged.mean_ + delta * share
+            # Of an infinite mean, from which there is no difference.
+            total = merged.mean_ * seen[0] + other.mean_ * seen[1]
+            mean = np.where(np.isfinite(mean), mean, total / counts)
             mean = np.where(seen[0] == 0, other.mean_, mean)
             mean = np.where(seen[1] == 0, merged.mean_, mean)
             if merged.var_ is not None:

@@ -11,9 +11,9 @@ import hashlib
 import json
 import pickle
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -22,13 +22,15 @@ from typing import Any
 
 import cloudpickle
 from dask.base import is_dask_collection
-from dask.tokenize import tokenize
+from sklearn import get_config
 from sklearn.frozen import FrozenEstimator
 
+from incremental._errors import noted
 from incremental._estimators.copying import copy_estimator
 from incremental._fit.folders import open_folder
 from incremental._fit.progress import BlockFitted, Progress
 from incremental._fit.termination import Termination
+from incremental._fit.tokens import tokenize
 
 MAGIC = b"incremental checkpoint 4\n"
 NAME = re.compile(r"(\d{12})\.checkpoint")
@@ -63,18 +65,19 @@ class Checkpoints:
         self._folder = open_folder(url)
         self._fingerprint = dict(fingerprint)
         self._own: set[str] = set()
-        self._finished: list[str] = []
+        self._marked: list[str] = []
+        self._old: list[str] = []
         self._termination = Termination()
 
     def __enter__(self) -> Checkpoints:
-        with ExitStack() as stack:
-            stack.enter_context(self._termination)
-            # First, as a lock that fails half way, or is interrupted, is one too.
-            stack.callback(self._folder.unlock)
+        try:
+            self._termination.__enter__()
             self._folder.lock()
             for name in self._folder.names(PART):
                 self._folder.remove(name)
-            self._stack = stack.pop_all()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(
@@ -83,7 +86,10 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+        try:
+            self._folder.unlock()
+        finally:
+            self._termination.__exit__(kind, error, traceback)
 
     def begin_pass(self, progress: Progress) -> None:
         """Hear that from now on there is something to save."""
@@ -113,24 +119,15 @@ class Checkpoints:
         TypeError
             If the estimator cannot be pickled.
         """
-        body = pickled(progress)
-        manifest = {
-            "pass": len(progress.history) + 1,
-            "place": progress.place,
-            "order": list(progress.order),
-            "fingerprint": self._fingerprint,
-        }
-        rest = json.dumps(manifest).encode() + b"\n" + body
-        newest = f"{progress.n_fitted:012d}.checkpoint"
-        self._folder.write(newest, MAGIC + _check(MAGIC + rest) + b"\n" + rest)
+        newest = _name(progress)
+        self._write(newest, progress)
         self._own.add(newest)
         # One that is ahead was torn, as the fit went on from before it.
         kept = sorted(name for name in self._own if name <= newest)[-KEPT:]
-        for name in [*self._own.difference(kept), *self._finished]:
-            advice = "It is not needed any more."
-            self._try(name, advice, partial(self._folder.remove, name))
+        for name in [*self._own.difference(kept), *self._old]:
+            self._remove(name)
         self._own.intersection_update(kept)
-        self._finished = []
+        self._old = []
 
     def load(self) -> Progress | None:
         """Return the progress in the last checkpoint that is whole; None without one.
@@ -144,12 +141,13 @@ class Checkpoints:
         RuntimeError
             If another version wrote it, in a format that this one cannot read.
         """
-        self._finished = self._folder.names(FINISHED)
+        finished = self._folder.names(FINISHED)
         names = self._folder.names(NAME)
-        self._own = set(names)
         # Whoever finished a fit there may have been stopped before all were removed.
-        over = max(self._finished, default="").removeprefix("finished-")
-        for name in reversed([name for name in names if name > over]):
+        over = max(finished, default="").removeprefix("finished-")
+        self._own = {name for name in names if name > over}
+        self._old = [*(name for name in names if name <= over), *finished]
+        for name in sorted(self._own, reverse=True):
             try:
                 manifest, body = _parse(self._folder.read(name))
             except ValueError as error:
@@ -167,31 +165,80 @@ class Checkpoints:
             return replace(progress, fitting=fitting, best=best)
         return None
 
-    def finish(self, *, keep: bool) -> None:
-        """Remove the checkpoints, or mark them so that no fit goes on from them.
+    def mark_finished(self, progress: Progress, *, keep: bool) -> None:
+        """Mark the last checkpoint, so that no fit goes on from it or those before.
 
-        The last one is marked first: with it there, no fit goes on from those before.
+        This comes before the estimator is handed over: a fit that is interrupted
+        between the two has to begin anew, and none ever goes on with one that is over.
+        A failure is a warning, since the fit succeeds.
+
+        Parameters
+        ----------
+        progress : Progress
+            At the end of the fit.
+        keep : bool
+            Whether to write one of the end, unless the last is of the same block.
+        """
+        last = _name(progress)
+        if keep and last not in self._own:
+            write = partial(self._write, f"finished-{last}", progress)
+            problem = f"{self._folder.path!r} holds no checkpoint of the end"
+            if self._try(write, problem, "The fit itself is as it should be."):
+                self._marked.append(f"finished-{last}")
+        if self._own and not self._marked:
+            self._mark(max(self._own))
+
+    def finish(self, *, keep: bool) -> None:
+        """Remove the checkpoints, or mark and keep the last two.
+
         A failure is a warning, since the fit is over.
         """
-        why = "Remove it, or the next fit there goes on from it."
         own = sorted(self._own, reverse=True)
-        for name in own if keep else own[:1]:
-            marked = f"finished-{name}"
-            self._try(name, why, partial(self._folder.rename, name, marked))
-        if not keep:
-            for name in [*reversed(own[1:]), *(f"finished-{name}" for name in own[:1])]:
-                self._try(name, why, partial(self._folder.remove, name))
+        spare = KEPT - len(self._marked) if keep else 0
+        for name in own[:spare]:
+            self._mark(name)
+        old = [name for name in self._old if name not in self._marked]
+        gone = [self._remove(name) for name in [*own[spare:], *old]]
+        # The mark goes last, and not before all that are unmarked.
+        if all(gone) and not keep:
+            for name in self._marked:
+                self._remove(name)
 
-    def _try(self, name: str, advice: str, change: Callable[[], None]) -> None:
+    def _mark(self, name: str) -> None:
+        marked = f"finished-{name}"
+        rename = partial(self._folder.rename, name, marked)
+        advice = "Remove it, or the next fit there goes on from it."
+        if self._try(rename, self._stays(name), advice):
+            self._own.discard(name)
+            self._marked.append(marked)
+
+    def _remove(self, name: str) -> bool:
+        remove = partial(self._folder.remove, name)
+        return self._try(remove, self._stays(name), "It is not needed any more.")
+
+    def _stays(self, name: str) -> str:
+        return f"The checkpoint {name} stays in {self._folder.path!r}"
+
+    def _try(self, change: Callable[[], None], problem: str, advice: str) -> bool:
         try:
             change()
         except Exception as error:
             warnings.warn(
-                f"The checkpoint {name} stays in {self._folder.path!r}: {error!r}. "
-                f"{advice}",
-                RuntimeWarning,
-                stacklevel=4,
+                f"{problem}: {error!r}. {advice}", RuntimeWarning, stacklevel=5
             )
+            return False
+        return True
+
+    def _write(self, name: str, progress: Progress) -> None:
+        body = pickled(progress)
+        manifest = {
+            "pass": len(progress.history) + 1,
+            "place": progress.place,
+            "order": list(progress.order),
+            "fingerprint": self._fingerprint,
+        }
+        rest = json.dumps(manifest).encode() + b"\n" + body
+        self._folder.write(name, MAGIC + _check(MAGIC + rest) + b"\n" + rest)
 
     def _compare(self, received: Mapping[str, str]) -> None:
         expected = self._fingerprint
@@ -223,12 +270,28 @@ def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
     Returns
     -------
     dict of str to str
+
+    Raises
+    ------
+    TypeError
+        If a value cannot be told from others; a note names it.
     """
     packages = ("dask-incremental", "numpy", "scikit-learn")
     versions = {f"the version of {name}": version(name) for name in packages}
     named = {f"the parameter {name}": value for name, value in parameters.items()}
-    described = {name: _described(value) for name, value in {**named, **data}.items()}
+    settings = {
+        f"scikit-learn's configuration {name}": value
+        for name, value in sorted(get_config().items())
+        if name not in _ABOUT_DISPLAY
+    }
+    described = {}
+    for name, value in {**settings, **named, **data}.items():
+        with noted(f"in {name}"):
+            described[name] = _described(value)
     return {**versions, **described}
+
+
+_ABOUT_DISPLAY = {"display", "print_changed_only"}
 
 
 def _described(value: Any) -> str:
@@ -267,6 +330,10 @@ def pickled(value: Any) -> bytes:
             f"checkpoint needs an estimator that pickles: {error}. Let it hold no "
             "locks, open files or connections, nor functions that use some."
         ) from error
+
+
+def _name(progress: Progress) -> str:
+    return f"{progress.n_fitted:012d}.checkpoint"
 
 
 def _check(data: bytes) -> bytes:

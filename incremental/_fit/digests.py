@@ -9,20 +9,19 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from dask.tokenize import tokenize
 
 from incremental._blocks.block import Block
 from incremental._blocks.rows import is_pandas, n_rows, take_rows
 from incremental._blocks.stages import Stage, apply
 from incremental._fit.progress import DIGEST_SIZE, Progress
 from incremental._fit.step import Fitting
+from incremental._fit.tokens import tokenize
 from incremental._graph.blocks import Blocks
 from incremental._graph.fold import map_blocks
 
 UNKNOWN = bytes(DIGEST_SIZE)
 
 _ROWS = 64
-_PLAIN = "biufcmMSUV"
 
 
 def digest(block: Block, stages: Sequence[Stage] = ()) -> bytes:
@@ -69,22 +68,7 @@ def _parts(rows: Any) -> list[bytes]:
         alike = [np.flatnonzero(np.equal(types, one)) for one in dict.fromkeys(types)]
         groups = (rows.iloc[:, at] for at in alike) if len(alike) > 1 else (rows,)
         return [about, *(part for one in groups for part in _values(one))]
-    if hasattr(rows, "tocsr"):
-        rows.sum_duplicates()
-        indices = (rows.indptr, rows.indices)
-        wide = [np.asarray(one, dtype=np.int64) for one in indices]
-        return [part for one in (*wide, rows.data) for part in _parts(one)] + [
-            repr(rows.shape).encode()
-        ]
-    if isinstance(rows, np.ma.MaskedArray):
-        return [*_parts(np.ma.getmaskarray(rows)), *_parts(rows.filled())]
-    if isinstance(rows, np.ndarray):
-        about = repr((rows.dtype.str, rows.shape)).encode()
-        if rows.dtype.kind in _PLAIN and not rows.dtype.hasobject:
-            return [about, rows.tobytes()]
-        rows = rows.tolist()
-        return [about, str(tokenize(rows)).encode()]
-    return [str(tokenize(rows)).encode()]
+    return [tokenize(rows).encode()]
 
 
 def _values(rows: Any) -> list[bytes]:

@@ -12,8 +12,10 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from io import FileIO
 from typing import Any
 from uuid import uuid4
+from weakref import WeakSet
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -25,6 +27,9 @@ else:
 
 LOCK = "fit.lock"
 
+# In bytes; what says who has a lock is shorter.
+_LONGEST = 1_000
+
 
 def open_folder(url: Any) -> LocalFolder | RemoteFolder:
     """Return the folder at a path or URL, made if it is not there.
@@ -35,10 +40,19 @@ def open_folder(url: Any) -> LocalFolder | RemoteFolder:
         If others may write to it.
     NotADirectoryError
         If it is a file.
+    ValueError
+        If a URL reaches local files through another file system.
     """
     files, path = fsspec.core.url_to_fs(os.fspath(url))
     if isinstance(files, LocalFileSystem):
         return LocalFolder(path)
+    _, *last = os.fspath(url).rsplit("::", 1)
+    if last and isinstance(fsspec.core.url_to_fs(*last)[0], LocalFileSystem):
+        raise ValueError(
+            f"checkpoint={url!r} reaches local files through another file system, so "
+            "that it is not known who may write to them; expected a path, or a URL of "
+            f"files elsewhere. Pass the path of the directory, such as {path!r}."
+        )
     return RemoteFolder(files, path)
 
 
@@ -56,7 +70,8 @@ class LocalFolder:
     def __init__(self, path: str) -> None:
         # Links may be changed by whoever owns them.
         self.path = os.path.realpath(path)
-        self._lock: int | None = None
+        self._lock: FileIO | None = None
+        self._has = False
         _check_folder(self.path)
         _make_folders(self.path)
         _check_folder(self.path)
@@ -68,15 +83,19 @@ class LocalFolder:
         ------
         RuntimeError
             If another one has the folder.
+        FileExistsError
+            If there is something else in place of the lock.
         """
-        flags = os.O_RDWR | os.O_CREAT | _FLAGS
-        while self._lock is None:
-            number = _open(self._at(LOCK), flags)
+        path = self._at(LOCK)
+        _LOCKED.add(self)
+        while not self._has:
+            # Noted before it is locked, so that it is released after Ctrl-C.
+            self._lock = file = _open_lock(path)
             try:
-                _lock_file(number)
+                _lock_file(file.fileno())
             except OSError as error:
-                holder = os.read(number, 1_000).decode(errors="replace")
-                os.close(number)
+                holder = file.read(_LONGEST).decode(errors="replace")
+                self.unlock()
                 if isinstance(error, BlockingIOError | PermissionError):
                     raise _in_use(self.path, holder) from error
                 warnings.warn(
@@ -86,26 +105,45 @@ class LocalFolder:
                     stacklevel=2,
                 )
                 return
-            if self._is_there(number):
-                self._lock = number
+            if self._is_there(file.fileno()):
+                holder = file.read(_LONGEST)
+                if holder and not _about(holder):
+                    raise _in_place_of_lock(path, f"begins with {holder[:40]!r}")
+                self._has = True
             else:  # removed by the one that had it
-                os.close(number)
-        os.ftruncate(self._lock, 0)
-        os.write(self._lock, _myself())
+                file.close()
+        os.ftruncate(file.fileno(), 0)
+        file.seek(0)
+        file.write(_myself())
 
     def unlock(self) -> None:
         """Let other processes in."""
-        if self._lock is None:
+        file, has = self._lock, self._has
+        self._lock, self._has = None, False
+        if file is None:
             return
-        number, self._lock = self._lock, None
-        if sys.platform == "win32":  # where a file that is open cannot be removed
-            os.close(number)
-            with suppress(OSError):
-                os.unlink(self._at(LOCK))
-            return
-        with suppress(FileNotFoundError):
-            os.unlink(self._at(LOCK))
-        os.close(number)
+        with file:
+            if has and sys.platform != "win32":
+                self._remove_lock()
+        if has and sys.platform == "win32":  # where no file that is open is removed
+            self._remove_lock()
+
+    def forget_lock(self) -> None:
+        """Leave the lock to the process that this one was forked from."""
+        if self._lock is not None:
+            self._lock.close()
+        self._lock, self._has = None, False
+
+    def _remove_lock(self) -> None:
+        try:
+            self.remove(LOCK)
+        except OSError as error:
+            warnings.warn(
+                f"The file {LOCK!r} stays in {self.path!r}: {error!r}. It keeps no "
+                "other fit out.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def names(self, name: re.Pattern[str]) -> list[str]:
         """Return the names of files that match, in order."""
@@ -137,6 +175,12 @@ class LocalFolder:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, self._at(name))
+        except IsADirectoryError as error:
+            os.unlink(part)
+            raise IsADirectoryError(
+                f"checkpoint={self.path!r} holds a directory {name!r}, which is in the "
+                "way of a checkpoint. Move it, or take another directory."
+            ) from error
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(part)
@@ -186,6 +230,7 @@ class RemoteFolder:
         RuntimeError
             If another one has the folder, or left its lock there.
         """
+        _LOCKED.add(self)
         self._lock = mine = _myself()
         holder = self._holder()
         if holder is None or _is_dead(holder):
@@ -207,6 +252,10 @@ class RemoteFolder:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    def forget_lock(self) -> None:
+        """Leave the lock to the process that this one was forked from."""
+        self._lock = b""
 
     def names(self, name: re.Pattern[str]) -> list[str]:
         """Return the names of files that match, in order."""
@@ -252,6 +301,19 @@ class RemoteFolder:
             return None
 
 
+_LOCKED: WeakSet[LocalFolder | RemoteFolder] = WeakSet()
+
+
+def _forget_locks() -> None:
+    for folder in list(_LOCKED):
+        folder.forget_lock()
+
+
+# A child would keep the lock of a process that is killed, and remove that of one that
+# is not.
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_locks)
+
 # Links are not followed, and what is no file is not waited for.
 _FLAGS = (
     getattr(os, "O_NOFOLLOW", 0)
@@ -268,6 +330,31 @@ def _open(path: str, flags: int) -> int:
     return number
 
 
+def _open_lock(path: str) -> FileIO:
+    """Open the file of a lock, made if it is not there, and nothing else."""
+    flags = os.O_RDWR | _FLAGS
+    while True:
+        with suppress(FileExistsError):
+            return FileIO(_open(path, flags | os.O_CREAT | os.O_EXCL), "r+")
+        with suppress(FileNotFoundError):  # which it may be by now
+            about = os.lstat(path)
+            if not stat.S_ISREG(about.st_mode):
+                raise _in_place_of_lock(path, "is no regular file")
+            if about.st_nlink > 1:
+                raise _in_place_of_lock(path, "has other names too")
+            if os.name == "posix" and about.st_uid != os.geteuid():
+                raise _in_place_of_lock(path, f"belongs to the user {about.st_uid}")
+            return FileIO(os.open(path, flags), "r+")
+
+
+def _in_place_of_lock(path: str, why: str) -> FileExistsError:
+    return FileExistsError(
+        f"{path!r} {why}; expected no file of that name in the directory of "
+        "`checkpoint`, or one that a fit left there. Rename it, or take another "
+        "directory."
+    )
+
+
 def _is_file(entry: Mapping[str, Any]) -> bool:
     return bool(entry["type"] == "file")
 
@@ -279,30 +366,57 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _myself() -> bytes:
     about = {
         "host": platform.node(),
+        "processes": _processes(),
         "process": os.getpid(),
+        "started": _started(os.getpid()),
         "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "fit": uuid4().hex,
     }
     return json.dumps(about).encode()
 
 
-def _is_dead(holder: bytes) -> bool:
-    """Tell whether a process of this machine, that had a folder, is no more."""
+def _about(holder: bytes) -> dict[str, Any]:
+    """Return what is known of who has a lock; nothing if it is none."""
     try:
         about = json.loads(holder)
-        host, process = about["host"], int(about["process"])
-    except (ValueError, TypeError, KeyError):
-        return False
+    except ValueError:
+        return {}
+    known = isinstance(about, dict) and about.keys() >= {"host", "process", "fit"}
+    return about if known else {}
+
+
+def _is_dead(holder: bytes) -> bool:
+    """Tell whether a process of this machine, that had a folder, is no more."""
+    about = _about(holder)
+    same = about.get("host") == platform.node()
     # On Windows asking ends the process.
-    if host != platform.node() or os.name != "posix":
+    if not same or about.get("processes") != _processes() or os.name != "posix":
         return False
     try:
-        os.kill(process, 0)
+        os.kill(about["process"], 0)
     except ProcessLookupError:
         return True
     except PermissionError:
-        return False
-    return False
+        pass
+    return bool(about.get("started") != _started(about["process"]))
+
+
+def _processes() -> str:
+    """Name what numbers processes: on Linux a container, until the machine ends."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _started(process: int) -> str:
+    """Say when a process began, on Linux: it is not the first one of its number."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
 
 
 def _in_use(path: str, holder: str) -> RuntimeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -23,6 +24,7 @@ class Termination:
         self.asked_for = False
         self._holds_back = False
         self._previous: Any = None
+        self._process = os.getpid()
 
     def __enter__(self) -> Termination:
         previous = signal.getsignal(signal.SIGTERM)
@@ -30,7 +32,11 @@ class Termination:
         # None is a handler that Python does not know, and cannot put back.
         if is_main and previous not in (None, signal.SIG_IGN):
             self._previous = previous
-            signal.signal(signal.SIGTERM, self._hear)
+            try:
+                signal.signal(signal.SIGTERM, self._hear)
+            except BaseException:
+                self._put_back()
+                raise
         return self
 
     def __exit__(
@@ -39,7 +45,11 @@ class Termination:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._put_back()
+        try:
+            self._put_back()
+        except BaseException:  # Ctrl-C, which comes between any two lines
+            self._put_back()
+            raise
         if self.asked_for:
             signal.raise_signal(signal.SIGTERM)
 
@@ -62,6 +72,10 @@ class Termination:
         raise SystemExit(128 + signal.SIGTERM)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a child, that was forked with the handler
+            self._put_back()
+            signal.raise_signal(number)
+            return
         self.asked_for = True
         if self._holds_back:
             signal.signal(signal.SIGTERM, self._previous)
@@ -69,7 +83,9 @@ class Termination:
             self.leave()
 
     def _put_back(self) -> Any:
-        previous, self._previous = self._previous, None
+        previous = self._previous
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
+            # Not before, as Ctrl-C may come between the two.
+            self._previous = None
         return previous

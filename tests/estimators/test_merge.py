@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import IncrementalPCA
 from sklearn.linear_model import SGDClassifier
@@ -234,3 +235,32 @@ def test_an_error_names_the_block(rng):
     with pytest.raises(ValueError, match="infinity") as caught:
         Incremental(StandardScaler()).fit(as_dask(X, (10,) * 4))
     assert any("block 2" in note for note in caught.value.__notes__)
+
+
+INFINITE = {
+    "the first": [[np.inf, 1.0], [2.0, 3.0], [4.0, 5.0]],
+    "one between": [[1.0, 2.0], [-np.inf, 3.0], [4.0, 5.0]],
+    "several": [[np.inf, 1.0], [np.inf, 2.0], [3.0, 4.0]],
+    "of both signs": [[np.inf, 1.0], [-np.inf, 2.0], [3.0, 4.0]],
+    "beside missing ones": [[np.nan, np.inf], [np.nan, 1.0], [3.0, 4.0]],
+    "a sum": [[1e308, 1e308], [1e308, 1.0], [2.0, 3.0]],
+    "a difference": [[1e308], [-1e308], [2.0]],
+}
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+@pytest.mark.parametrize("which", INFINITE)
+@pytest.mark.parametrize("with_std", [False, True])
+def test_infinite_values_count_as_in_the_serial_loop(which, with_std):
+    expected = StandardScaler(with_std=with_std)
+    parts = []
+    with config_context(assume_finite=True):
+        for block in INFINITE[which]:
+            rows = np.reshape(block, (-1, 1))
+            expected.partial_fit(rows)
+            parts.append(StandardScaler(with_std=with_std).partial_fit(rows))
+        received = merge(*parts)
+    for name in ("mean_", "var_", "scale_"):
+        one, other = getattr(received, name), getattr(expected, name)
+        assert (one is None) == (other is None)
+        assert one is None or np.array_equal(one, other, equal_nan=True)

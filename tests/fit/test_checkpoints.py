@@ -20,6 +20,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.decomposition import IncrementalPCA
 from sklearn.linear_model import Perceptron, SGDClassifier
@@ -751,3 +752,89 @@ def test_other_parameters_of_estimators_in_a_list_and_other_classes_are_refused(
     interrupted(make(tmp_path, first, classes=[0, 1]), 9, *lazy)
     with pytest.raises(ValueError, match="of another fit"):
         make(tmp_path, clone(first).set_params(**changed), classes=[0, 1]).fit(*lazy)
+
+
+def test_a_fit_that_saves_nothing_removes_the_checkpoints_of_one_that_is_over(
+    data, tmp_path
+):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    make(tmp_path, keep_checkpoint=True).fit(*lazy)
+    assert len(files(tmp_path)) == 2
+    make(tmp_path, checkpoint_every=100).fit(*lazy)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("every", "kept"), [(100, [12]), (7, [7, 12]), (5, [10, 12]), (6, [6, 12])]
+)
+def test_the_end_is_among_the_checkpoints_that_are_kept(every, kept, data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    options = {"keep_checkpoint": True, "checkpoint_every": every}
+    for _ in range(2):
+        make(tmp_path, **options).fit(*lazy)
+        names = [f"finished-{number:012d}.checkpoint" for number in kept]
+        assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_checkpoint_of_the_end_that_cannot_be_written_is_a_warning(
+    data, tmp_path, monkeypatch
+):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    replace = os.replace
+
+    def fail(one, other):
+        if "finished-000000000012" in str(other):
+            raise OSError("the disk is full")
+        replace(one, other)
+
+    monkeypatch.setattr("os.replace", fail)
+    options = {"keep_checkpoint": True, "checkpoint_every": 5}
+    with pytest.warns(RuntimeWarning, match="no checkpoint of the end.*disk is full"):
+        assert make(tmp_path, **options).fit(*lazy).n_iter_ == 2
+    names = [f"finished-{number:012d}.checkpoint" for number in (5, 10)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+class Interrupted(Incremental):
+    """Is interrupted between its fit and the end of it."""
+
+    def _commit(self, *args):
+        super()._commit(*args)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("every", [5, 6])
+def test_no_fit_goes_on_from_one_that_was_interrupted_after_its_end(
+    keep, every, data, tmp_path
+):
+    X, y = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    options = {"checkpoint_every": every, "max_iter": 2, "keep_checkpoint": keep}
+    model = Interrupted(clone(SGD), random_state=0, checkpoint=tmp_path, **options)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert hasattr(model, "estimator_")
+    assert files(tmp_path)
+    # It would refuse what is of another fit.
+    assert make(tmp_path, max_iter=1).fit(X, 1 - y).n_iter_ == 1
+    assert files(tmp_path) == []
+
+
+def test_a_fit_under_another_configuration_is_refused(data, tmp_path):
+    lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    interrupted(make(tmp_path), 9, *lazy)
+    message = "configuration assume_finite was False and is True"
+    with config_context(assume_finite=True), pytest.raises(ValueError, match=message):
+        make(tmp_path).fit(*lazy)
+    with config_context(display="text"):
+        make(tmp_path).fit(*lazy)
+
+
+def test_a_parameter_that_cannot_be_told_from_others_is_refused_at_once(
+    data, tmp_path, no_compute
+):
+    lock = threading.Lock()
+    model = make(tmp_path, scoring=lambda estimator, X, y: lock.locked())
+    with pytest.raises(TypeError, match="cannot tell one _thread.lock") as caught:
+        model.fit(as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS))
+    assert "in the parameter scoring" in caught.value.__notes__

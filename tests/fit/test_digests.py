@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from incremental import ParallelPostFit
 from tests.contracts import as_dask, assert_same_state
-from tests.fit.test_checkpoints import files, interrupted, make
+from tests.fit.test_checkpoints import Calling, files, interrupted, make
 
 SGD = SGDClassifier(random_state=0)
 CHUNKS = (10,) * 6
@@ -288,3 +288,23 @@ def test_a_fit_of_blocks_without_rows_goes_on(data, tmp_path):
             interrupted(make(tmp_path, estimator, **options), after, X, y)
             received = make(tmp_path, estimator, **options).fit(X, y)
             assert_same_state(received.estimator_, expected.estimator_)
+
+
+def spaced(block, kind):
+    """Put numbers where each read leaves other bytes between them."""
+    size = block.size * np.dtype(kind).itemsize
+    array = np.frombuffer(bytearray(np.random.default_rng().bytes(size)), kind)
+    array = array.reshape(block.shape)
+    for part in [array] if kind is np.longdouble else [array["a"], array["b"]]:
+        np.copyto(part, block, casting="unsafe")
+    return array
+
+
+FIELDS = np.dtype([("a", "i1"), ("b", "f8")], align=True)
+
+
+@pytest.mark.parametrize("kind", [np.longdouble, FIELDS])
+def test_bytes_between_numbers_may_differ_with_each_read(kind, data, tmp_path):
+    X = as_dask(data[0], CHUNKS).map_blocks(spaced, kind, dtype=kind)
+    model = make(tmp_path, Calling(lambda block: block.shape)).fit(X)
+    assert model.n_iter_ == 2

@@ -2,9 +2,10 @@
 
 import json
 import os
-import platform
+import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import dask
@@ -21,6 +22,9 @@ from tests.fit.watching import Watching, watched
 CHUNKS = (10,) * 6
 SGD = SGDClassifier(random_state=0)
 STRANGER = 12345
+
+if os.name == "posix":
+    import fcntl
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
 
@@ -175,36 +179,75 @@ def test_a_directory_that_a_fit_has_is_refused_to_another(where, lazy, tmp_path)
 @posix
 def test_a_directory_that_a_process_had_is_free_when_it_is_killed(lazy, tmp_path):
     script = """
-import os, signal, sys
-from incremental._fit.folders import open_folder
-open_folder(sys.argv[1]).lock()
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    root = Path(__file__).parent.parent.parent
-    command = [sys.executable, "-c", script, str(tmp_path / "folder")]
-    assert subprocess.run(command, cwd=root, check=False).returncode == -9
+    import os, signal, sys
+    from incremental._fit.folders import open_folder
+    open_folder(sys.argv[1]).lock()
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert run(script, tmp_path / "folder").returncode == -9
     make(tmp_path / "folder").fit(*lazy)
     assert list((tmp_path / "folder").iterdir()) == []
 
 
-@posix
-def test_a_lock_that_was_left_on_another_file_system(lazy):
-    process = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"],
+LOCKING = """
+import json, os, signal, sys
+import fsspec
+from incremental._fit.folders import open_folder
+memory = fsspec.filesystem("memory")
+open_folder("memory://folder").lock()
+print(memory.cat_file("/folder/fit.lock").decode())
+"""
+
+
+@pytest.fixture(scope="module")
+def left():
+    """What another process, that is no more, left on another file system."""
+    done = run(LOCKING)
+    return json.loads(done.stdout)
+
+
+def run(script, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        cwd=Path(__file__).parent.parent.parent,
         capture_output=True,
         text=True,
-        check=True,
+        timeout=120,
+        check=False,
     )
+
+
+@posix
+def test_a_lock_that_was_left_on_another_file_system(left, lazy):
     memory = fsspec.filesystem("memory")
-    here = {"host": platform.node(), "process": int(process.stdout)}
-    memory.pipe_file("/left/fit.lock", json.dumps(here).encode())
+    memory.pipe_file("/left/fit.lock", json.dumps(left).encode())
     make("memory://left").fit(*lazy)
-    elsewhere = {**here, "host": "elsewhere"}
+    elsewhere = {**left, "host": "elsewhere"}
     memory.pipe_file("/left/fit.lock", json.dumps(elsewhere).encode())
     with pytest.raises(RuntimeError, match="elsewhere.*remove the file 'fit.lock'"):
         make("memory://left").fit(*lazy)
     memory.rm_file("/left/fit.lock")
     make("memory://left").fit(*lazy)
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells of processes")
+
+
+@linux
+def test_a_lock_of_a_process_whose_number_is_another_ones_now_is_free(left, lazy):
+    taken = {**left, "process": os.getpid()}
+    files = fsspec.filesystem("memory")
+    files.pipe_file("/again/fit.lock", json.dumps(taken).encode())
+    make("memory://again").fit(*lazy)
+
+
+@linux
+def test_a_lock_of_another_container_of_the_same_name_is_not_free(left, lazy):
+    other = {**left, "processes": "of another container"}
+    files = fsspec.filesystem("memory")
+    files.pipe_file("/container/fit.lock", json.dumps(other).encode())
+    with pytest.raises(RuntimeError, match="remove the file 'fit.lock'"):
+        make("memory://container").fit(*lazy)
 
 
 def test_nothing_half_written_is_left_by_a_failure(lazy, tmp_path, monkeypatch):
@@ -264,3 +307,157 @@ def test_a_lock_that_fails_half_way_is_released(lazy, tmp_path, monkeypatch):
         make(tmp_path).fit(*lazy)
     monkeypatch.undo()
     make(tmp_path).fit(*lazy)
+
+
+def in_place_of_lock(folder, what):
+    """Put something else in place of the lock, and return what is in it."""
+    path, other = folder / "fit.lock", folder.parent / "other"
+    other.write_text("mine")
+    if what == "a link":
+        path.symlink_to(other)
+    elif what == "a second name":
+        path.hardlink_to(other)
+    elif what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a directory":
+        path.mkdir()
+    elif what == "another user's file":
+        path.write_text("")
+        give_away(path)
+    else:
+        path.write_text("mine" if what == "text" else '{"mine": 1}')
+    path.chmod(0o644)
+    return lambda: (
+        path.lstat(),
+        other.read_text(),
+        path.is_file() and path.read_text(),
+    )
+
+
+@posix
+@pytest.mark.parametrize(
+    "what",
+    [
+        "text",
+        "JSON",
+        "a link",
+        "a second name",
+        "a pipe",
+        "a directory",
+        "another user's file",
+    ],
+)
+def test_what_is_in_place_of_the_lock_is_left_alone(what, lazy, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir(0o700)
+    look = in_place_of_lock(folder, what)
+    before = look()
+    with pytest.raises(FileExistsError, match=r"fit.lock.*; expected.* Rename it"):
+        make(folder).fit(*lazy)
+    after = look()
+    assert after[0].st_mode == before[0].st_mode
+    assert after[0].st_mtime_ns == before[0].st_mtime_ns
+    assert after[1:] == before[1:]
+
+
+@posix
+def test_an_interrupt_while_it_locks_leaves_no_lock(lazy, tmp_path, monkeypatch):
+    flock = fcntl.flock
+
+    def interrupt(number, how):
+        flock(number, how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fcntl.flock", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path).fit(*lazy)
+    monkeypatch.undo()
+    make(tmp_path).fit(*lazy)
+
+
+@posix
+def test_a_lock_that_cannot_be_removed_is_a_warning(lazy, tmp_path, monkeypatch):
+    unlink = os.unlink
+
+    def fail(path, **options):
+        if str(path).endswith("fit.lock"):
+            raise PermissionError("it sticks")
+        unlink(path, **options)
+
+    monkeypatch.setattr("os.unlink", fail)
+    with pytest.warns(RuntimeWarning, match="it sticks"):
+        model = make(tmp_path).fit(*lazy)
+    assert model.n_iter_ == 2
+    monkeypatch.undo()
+    make(tmp_path).fit(*lazy)
+    assert list(tmp_path.iterdir()) == []
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked there")
+
+LEAVING = """
+import os, sys
+from incremental._fit.checkpoints import Checkpoints
+from incremental._fit.folders import open_folder
+for where in sys.argv[1:]:
+    with Checkpoints(where, 10, {}):
+        if os.fork() == 0:
+            sys.exit(0)
+        os.wait()
+        try:
+            open_folder(where).lock()
+        except RuntimeError as error:
+            print(error)
+"""
+
+
+@forks
+def test_a_forked_process_that_leaves_keeps_the_lock_of_the_first(tmp_path):
+    done = run(LEAVING, tmp_path, "memory://forked")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("in use by another fit") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys, time
+from incremental._fit.folders import open_folder
+open_folder(sys.argv[1]).lock()
+child = os.fork()
+if child == 0:
+    os.closerange(0, 3)
+    time.sleep(60)
+    os._exit(0)
+print(child, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@forks
+def test_a_forked_process_does_not_keep_the_lock_of_one_that_is_killed(lazy, tmp_path):
+    done = run(KILLED, tmp_path / "folder")
+    assert done.returncode == -9
+    try:
+        make(tmp_path / "folder").fit(*lazy)
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
+
+
+def test_a_directory_in_the_way_of_a_checkpoint_is_named(lazy, tmp_path):
+    (tmp_path / "000000000002.checkpoint").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"holds a directory '0+2.checkpoint'"):
+        make(tmp_path).fit(*lazy)
+    assert [path.name for path in tmp_path.iterdir()] == ["000000000002.checkpoint"]
+
+
+@pytest.mark.parametrize("scheme", ["simplecache::file://", "dir::file://", "dir::"])
+def test_a_url_that_reaches_local_files_another_way_is_refused(scheme, lazy, tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(ValueError, match="another file system.*Pass the path"):
+        make(f"{scheme}{tmp_path}").fit(*lazy)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chain_that_ends_elsewhere_is_taken(lazy):
+    make("dir::memory://chained").fit(*lazy)
+    assert fsspec.filesystem("memory").find("/chained") == []

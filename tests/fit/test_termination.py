@@ -133,3 +133,56 @@ def test_a_fit_that_is_asked_to_end_after_its_last_pass_is_saved(lazy, tmp_path)
     assert files(tmp_path)[-1].name == "000000000012.checkpoint"
     received = make(tmp_path).fit(*lazy)
     assert_same_state(received.estimator_, expected.estimator_)
+
+
+@pytest.mark.parametrize("first", ["set", "restored"])
+def test_the_handler_is_restored_after_ctrl_c_while_it_is(
+    first, lazy, tmp_path, monkeypatch
+):
+    before = signal.getsignal(signal.SIGTERM)
+    change = signal.signal
+    left = [True]
+
+    def interrupt(number, handler):
+        if first == "set":
+            change(number, handler)
+        if (handler is not before) == (first == "set") and left:
+            left.pop()
+            raise KeyboardInterrupt
+        change(number, handler)
+
+    monkeypatch.setattr("signal.signal", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path).fit(*lazy)
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGTERM) is before
+    make(tmp_path).fit(*lazy)
+
+
+FORKED = """
+import os, signal, sys, time
+from incremental._fit.termination import Termination
+with Termination() as termination:
+    termination.hold_back()
+    ready, begun = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(begun, b"x")
+        time.sleep(5)
+        os._exit(0)
+    os.read(ready, 1)
+    os.kill(child, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_process_ends_at_once():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED],
+        cwd=Path(__file__).parent.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == f"{-signal.SIGTERM}\n"
