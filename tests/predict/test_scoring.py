@@ -456,7 +456,7 @@ def test_weights_of_a_block_may_all_be_0_for_r2(regressed):
 @pytest.mark.parametrize("model", [LogisticRegression(), LinearRegression()])
 def test_weights_that_are_all_0_are_refused(model, classified):
     wrapper = ParallelPostFit(model).fit(*classified)
-    # The latter by scikit-learn before 1.9.
+    # The latter by older versions of scikit-learn.
     with pytest.raises((ValueError, ZeroDivisionError), match="non-zero|sum to zero"):
         wrapper.estimator_.score(*classified, np.zeros(97))
     with pytest.raises(ValueError, match="at least one non-zero"):
