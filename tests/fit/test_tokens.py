@@ -32,6 +32,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.preprocessing import FunctionTransformer
 from incremental._fit.checkpoints import fingerprint
+from incremental._blocks.block import Block
 from incremental._fit.digests import digest
 
 WORDS = {"some", "words", "of", "a", "set"}
@@ -82,9 +83,9 @@ values = {
 }
 found = {name: fingerprint({"value": one}, {}) for name, one in values.items()}
 for name in ("an array of sets", "a frame of sets"):
-    found["block: " + name] = digest(("X",), (), values[name]).hex()
+    found["block: " + name] = digest(Block({"X": values[name]})).hex()
 listed = values["an array of sets"].tolist()
-found["block: a list of sets"] = digest(("X",), (), listed).hex()
+found["block: a list of sets"] = digest(Block({"X": listed})).hex()
 print(json.dumps(found))
 """
 NAMES = [
