@@ -455,3 +455,73 @@ def test_finding_the_classes_takes_no_profiler_from_another_thread():
 
     fit_in_threads(2, fit)
     assert not Callback.active
+
+
+def keep_places(state, block):
+    return [*state, int(block["X"][0, 0])]
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_chains_take_the_blocks_they_use_of_one_read(watched, scheduler):
+    X = da.arange(12, chunks=2).reshape(-1, 1)
+    blocks = settle(read_blocks({"X": X}))
+    uses = [None, {0, 2, 4}, set(), {5}]
+    chains = [Chain([], keep_places, used) for used in uses]
+    order = [3, 0, 5, 1, 4, 2]
+    seen = []
+
+    def watch(place, load):
+        seen.append([list(state) for state in load()])
+
+    received = fold(
+        blocks, chains, order=order, prefetch=2, watch=watch if watched else None
+    )
+    taken = [[2 * at for at in order if used is None or at in used] for used in uses]
+    assert received == taken
+    if watched:
+        assert seen == [
+            [
+                [2 * at for at in order[: place + 1] if used is None or at in used]
+                for used in uses
+            ]
+            for place in range(6)
+        ]
+
+
+def test_chains_read_each_block_once():
+    source = Source(10)
+    blocks = settle(read_blocks({"X": source.array}))
+    chains = [Chain(0, slow), Chain(0, slow, range(5)), Chain(0, slow, range(3, 10))]
+    with dask.config.set(scheduler="threads", num_workers=4):
+        blocks = blocks.on(active_scheduler())
+        rows = fold(blocks, chains, order=range(10), prefetch=2)
+    assert rows == [100, 50, 70]
+    assert set(source.reads.values()) == {1}
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 3])
+def test_a_block_waits_for_the_slowest_chain(prefetch):
+    source = Source(30)
+    chains = [Chain(0, nap), Chain(0, nap, range(0, 30, 3)), Chain(0, keep_state)]
+    with dask.config.set(scheduler="threads", num_workers=8):
+        blocks = settle(read_blocks({"X": source.array}))
+        fold(blocks, chains, order=range(30), prefetch=prefetch)
+    assert source.most_live <= prefetch + 1
+
+
+def keep_state(state, block):
+    return state
+
+
+def test_a_watch_stops_all_chains_at_the_same_block(scheduler):
+    X = da.arange(12, chunks=2).reshape(-1, 1)
+    blocks = settle(read_blocks({"X": X}))
+    chains = [Chain([], keep_places), Chain([], keep_places, {0, 1, 2, 3})]
+    received = fold(
+        blocks,
+        chains,
+        order=range(6),
+        prefetch=1,
+        watch=lambda place, load: place == 2,
+    )
+    assert received == [[0, 2, 4], [0, 2, 4]]
