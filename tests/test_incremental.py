@@ -763,10 +763,11 @@ def test_a_wrapper_is_never_half_new(method, data):
         found.add(tuple(new is old for new, old in zip(learned, before, strict=True)))
         return look
 
+    look_with = sys.settrace
     with dask.config.set(scheduler="synchronous"):
-        sys.settrace(look)
+        look_with(look)
         try:
             getattr(model, method)(X, y)
         finally:
-            sys.settrace(None)
+            look_with(None)
     assert found == {(True, True), (False, False)}

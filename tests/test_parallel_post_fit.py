@@ -239,7 +239,7 @@ def test_pandas_for_a_dask_array_is_refused(data, frame):
         wrapper.fit(*data).predict(lazy(data[0]))
 
 
-def test_an_array_as_meta_saves_the_made_up_row(data):
+def test_an_array_as_meta_saves_the_invented_row(data):
     class Fussy(LogisticRegression):
         def predict(self, X):
             if len(X) == 1:

@@ -388,7 +388,7 @@ def test_statistics_of_the_data_are_read_once(batch_size):
     assert set(source.reads.values()) == {3}
 
 
-def test_lengths_that_became_known_end_the_trace(data, lazy):
+def test_an_array_whose_rows_were_counted_forgets_its_source(data, lazy):
     X = lazy[0][lazy[0][:, 0] > -np.inf]
     scaled = ParallelPostFit(MinMaxScaler().fit(data[0])).transform(X)
     scaled.compute_chunk_sizes()

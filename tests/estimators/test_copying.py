@@ -30,7 +30,7 @@ def fit(birch, blocks):
 @pytest.mark.parametrize(
     "travel", [lambda e: e, lambda e: pickle.loads(pickle.dumps(e))]
 )
-def test_a_copy_of_birch_learns_on_as_the_original(blocks, travel):
+def test_a_copy_of_birch_learns_on_as_what_it_copies(blocks, travel):
     original = fit(Birch(n_clusters=None), blocks)
     copied = copy_estimator(travel(original))
     assert_same_state(fit(copied, blocks), fit(original, blocks))

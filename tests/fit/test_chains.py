@@ -200,7 +200,7 @@ def test_two_classes_have_one_part(X):
     assert_same_state(model.estimator_, expected)
 
 
-def test_a_class_that_is_not_known_is_refused_with_the_block(X, y):
+def test_an_unknown_class_is_refused_with_the_block(X, y):
     model = Incremental(OneVsRestClassifier(SGD), classes=LABELS[:3])
     with pytest.raises(ValueError, match=r"holds the classes \['d'\]") as caught:
         model.fit(as_dask(X, (30, 30)), as_dask(y, (30, 30)))

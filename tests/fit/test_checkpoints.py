@@ -682,7 +682,7 @@ class Stopping(Breaking):
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere processes get no signals")
 @pytest.mark.parametrize(("after", "task"), [(3, "block"), (1, "pass")])
-def test_that_it_was_to_stop_is_known_when_a_fit_goes_on(after, task, data, tmp_path):
+def test_a_fit_that_goes_on_knows_that_it_was_to_stop(after, task, data, tmp_path):
     lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
     options = {"max_iter": 3, "checkpoint_every": 100}
     expected = watched(make(None, **options), Stopping(after, task)).fit(*lazy)

@@ -18,7 +18,7 @@ from incremental._fit.classes import check_classes, find_classes
 SGD = SGDClassifier()
 
 
-def test_estimators_that_need_classes_are_known_by_their_partial_fit():
+def test_estimators_that_need_classes_are_told_by_their_partial_fit():
     assert needs_classes(SGD)
     assert not needs_classes(SGDRegressor())
 
@@ -49,7 +49,7 @@ def test_classes_of_strings_are_found(dtype):
     assert list(find_classes(SGD, y)) == ["a", "b", "c"]
 
 
-def test_known_categories_are_taken_without_a_pass(no_compute):
+def test_categories_dask_knows_are_taken_without_a_pass(no_compute):
     y = pd.Series(["b", "a"], dtype=pd.CategoricalDtype(["c", "b", "a"]))
     assert list(find_classes(SGD, dd.from_pandas(y, npartitions=1))) == ["a", "b", "c"]
 
@@ -100,5 +100,5 @@ def test_unknown_classes_of_an_output_are_named():
         (np.array([[0], [1]]), [0, 1]),
     ],
 )
-def test_known_classes_pass(y, classes):
+def test_classes_that_are_given_pass(y, classes):
     check_classes(y, classes)

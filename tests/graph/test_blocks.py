@@ -133,7 +133,7 @@ def test_arrays_that_diverged_are_refused_with_both_ways_out(parquet):
     assert "optimization.tune.active" in str(caught.value)
 
 
-def test_frames_of_other_known_divisions_are_realigned():
+def test_frames_of_other_divisions_are_realigned():
     frame = pd.DataFrame({"a": range(12)})
     X = dd.from_pandas(frame, npartitions=4)
     y = dd.from_pandas(frame["a"], npartitions=3)

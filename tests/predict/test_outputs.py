@@ -62,7 +62,7 @@ def in_block(caught, number):
 
 @pytest.mark.parametrize("meta", [None, np.array(["no"]), np.array([0])])
 @pytest.mark.parametrize("data", [LAZY, LAZY_FRAME])
-def test_text_longer_than_that_of_the_made_up_row_is_kept(meta, data):
+def test_text_longer_than_that_of_the_invented_row_is_kept(meta, data):
     predicted = says(sizes, predict_meta=meta).predict(data)
     assert predicted.dtype == object
     assert list(predicted.compute()) == ["no"] * 3 + ["enormous"] * 3
@@ -177,19 +177,19 @@ def test_a_value_that_does_not_fit_the_example_is_an_error(function, dtype, kind
 
 
 @pytest.mark.parametrize("method", ["transform", "decision_function"])
-def test_floats_of_a_block_are_not_cut_to_the_integers_of_the_made_up_row(method):
+def test_floats_of_a_block_are_not_cut_to_the_integers_of_the_invented_row(method):
     output = getattr(says(by_label), method)(LAZY)
     way_out = "`transform_meta`" if method == "transform" else "Give X one type"
     with pytest.raises(ValueError, match=f"float64 values.*int64.*{way_out}"):
         output.compute()
 
 
-def test_an_example_mends_a_made_up_row_of_another_type():
+def test_an_example_mends_an_invented_row_of_another_type():
     output = says(by_label, transform_meta=np.empty(0)).transform(LAZY).compute()
     np.testing.assert_array_equal(output, X[:, 0] + 0.5)
 
 
-def test_floats_are_not_rounded_to_the_type_of_the_made_up_row():
+def test_floats_are_not_rounded_to_the_type_of_the_invented_row():
     def drifting(X):
         return X[:, 0] / 3 if len(X) > 1 else X[:, 0].astype("f4")
 
