@@ -315,7 +315,9 @@ optional
     def _fit_and(self, method: str, X: Any, y: Any, params: dict[str, Any]) -> Any:
         return getattr(self.fit(X, y, **params), method)(X)
 
-    def _take(self, fitted: Any, X: Any, y: Any, params: dict[str, Any]) -> _Data:
+    def _take(
+        self, fitted: Estimator | None, X: Any, y: Any, params: dict[str, Any]
+    ) -> _Data:
         """Check what a fit is given, before any of it is read."""
         check_learns(self.estimator)
         check_target(self.estimator, y)
@@ -356,7 +358,9 @@ optional
             else digests_of_some(validation, range(len(validation))),
         )
 
-    def _open(self, data: _Data, blocks: Blocks, fitted: Any, y: Any) -> FitSession:
+    def _open(
+        self, data: _Data, blocks: Blocks, fitted: Estimator | None, y: Any
+    ) -> FitSession:
         """Return all that the passes need, with the classes of a classifier found."""
         options = Options(
             self._with_classes(data, fitted, y),
@@ -400,7 +404,7 @@ optional
             return partial(session.score, self.scoring) if self.early_stopping else None
         X, y = self.validation_data
 
-        def score(estimator: Any, held_out: Any) -> float:
+        def score(estimator: Estimator, held_out: Any) -> float:
             with noted("while scoring validation_data"):
                 return ParallelPostFit(estimator, scoring=self.scoring).score(X, y)
 
@@ -429,7 +433,7 @@ optional
         )
 
     def _split(
-        self, estimator: Any, X: Any, y: Any, params: dict[str, Any]
+        self, estimator: Estimator, X: Any, y: Any, params: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tell what is cut with the blocks from the parameters that pass as they are.
 
@@ -458,7 +462,9 @@ optional
         others = {name: params[name] for name in params if name not in rows}
         return rows, {**others, **classes}
 
-    def _with_classes(self, data: _Data, fitted: Any, y: Any) -> dict[str, Any]:
+    def _with_classes(
+        self, data: _Data, fitted: Estimator | None, y: Any
+    ) -> dict[str, Any]:
         """Return the parameters, with all classes of a classifier among them."""
         params = dict(data.params)
         estimator = data.fresh if fitted is None else fitted

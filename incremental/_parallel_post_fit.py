@@ -90,7 +90,7 @@ def _check_in_memory(data: dict[str, Any]) -> None:
             )
 
 
-def check_target(estimator: Any, y: Any) -> None:
+def check_target(estimator: Estimator, y: Any) -> None:
     """Check that y is there if the estimator needs it.
 
     Raises

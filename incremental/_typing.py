@@ -21,7 +21,9 @@ class Estimator(Protocol):
 class Scorer(Protocol):
     """What scores a fitted estimator, as `sklearn.metrics.get_scorer` returns it."""
 
-    def __call__(self, estimator: Any, X: Any, y: Any = ..., /, **params: Any) -> Any:
+    def __call__(
+        self, estimator: Estimator, X: Any, y: Any = ..., /, **params: Any
+    ) -> Any:
         """Return the score."""
         ...
 

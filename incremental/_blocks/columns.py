@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from incremental._blocks.collections import as_collection
+from incremental._typing import Estimator
 
 FITTED = "the first that was fitted"
 
@@ -21,7 +22,7 @@ def columns_of(block: Mapping[str, Any]) -> Columns:
     return {name: _columns(piece) for name, piece in block.items()}
 
 
-def learned_columns(estimator: Any) -> Columns:
+def learned_columns(estimator: Estimator) -> Columns:
     """Return the columns of X that a fitted estimator expects, as far as it says."""
     names = getattr(estimator, "feature_names_in_", None)
     known = getattr(estimator, "n_features_in_", None) if names is None else names

@@ -20,16 +20,17 @@ from incremental._errors import noted
 from incremental._estimators.documents import as_list
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.older_sklearn import chosen_columns, requires_fit
+from incremental._typing import Estimator
 
 
-def last_step(estimator: Any) -> Any:
+def last_step(estimator: Estimator) -> Any:
     """Return the estimator at the end of a pipeline, or the estimator itself."""
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     return estimator
 
 
-def leading_steps(estimator: Any) -> list[Any]:
+def leading_steps(estimator: Estimator) -> list[Any]:
     """Return the first steps of a pipeline, up to one that has to learn.
 
     The last step is never among them.
@@ -42,14 +43,14 @@ def leading_steps(estimator: Any) -> list[Any]:
     return leading
 
 
-def only_transforms(estimator: Any) -> bool:
+def only_transforms(estimator: Estimator) -> bool:
     """Tell whether an estimator transforms without ever learning."""
     if isinstance(estimator, FrozenEstimator):
         return True
     return hasattr(estimator, "transform") and not requires_fit(estimator)
 
 
-def learn(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
+def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
     """Let an estimator learn from a block, itself and not a copy.
 
     Parameters
@@ -104,7 +105,7 @@ def learn(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
 
 
 def learn_rest(
-    estimator: Any, X: Any, y: Any, params: Mapping[str, Any], passed: int
+    estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any], passed: int
 ) -> bool:
     """Let a pipeline learn from a block whose X went through its first steps already.
 
@@ -153,7 +154,7 @@ def rest_after(estimator: Any, passed: int) -> Any:
     return estimator
 
 
-def steps_before_last(estimator: Any) -> list[Any]:
+def steps_before_last(estimator: Estimator) -> list[Any]:
     """Return all steps of a pipeline, and of one at its end, but the last."""
     before: list[Any] = []
     while isinstance(estimator, Pipeline):
@@ -170,7 +171,9 @@ def transform(steps: Iterable[Any], X: Any) -> Any:
     return X
 
 
-def step_params(estimator: Any, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def step_params(
+    estimator: Estimator, params: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Sort the parameters of a pipeline by the step they are for.
 
     Raises
@@ -193,7 +196,7 @@ def step_params(estimator: Any, params: Mapping[str, Any]) -> dict[str, dict[str
     return sorted_params
 
 
-def check_learns(estimator: Any) -> None:
+def check_learns(estimator: Estimator) -> None:
     """Check that an estimator, and every part of it, can learn block by block.
 
     Raises
@@ -223,7 +226,7 @@ def check_learns(estimator: Any) -> None:
             )
 
 
-def check_params(estimator: Any, params: Mapping[str, Any]) -> None:
+def check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
     """Check that an estimator's ``partial_fit`` takes parameters of these names.
 
     Raises
@@ -247,7 +250,7 @@ def check_params(estimator: Any, params: Mapping[str, Any]) -> None:
             )
 
 
-def needs_classes(estimator: Any) -> bool:
+def needs_classes(estimator: Estimator) -> bool:
     """Tell whether an estimator's ``partial_fit`` has to be told the classes."""
     last = last_step(estimator)
     known = _parameters(last)
@@ -341,14 +344,14 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
         return get_tags(self.transformer)
 
 
-def _is_columns(estimator: Any) -> bool:
+def _is_columns(estimator: Estimator) -> bool:
     # Not imported, because that costs more than the rest of the package: nothing can
     # be of a type that is not loaded.
     kind = getattr(sys.modules.get("sklearn.compose"), "ColumnTransformer", None)
     return kind is not None and isinstance(estimator, kind)
 
 
-def _is_composite(estimator: Any) -> bool:
+def _is_composite(estimator: Estimator) -> bool:
     return isinstance(estimator, Pipeline | FeatureUnion) or _is_columns(estimator)
 
 
@@ -356,7 +359,7 @@ def _is_absent(step: Any) -> bool:
     return step is None or isinstance(step, str)
 
 
-def _is_fixed_encoder(estimator: Any) -> bool:
+def _is_fixed_encoder(estimator: Estimator) -> bool:
     """Tell whether an encoder's fit depends on its categories alone."""
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
@@ -368,7 +371,7 @@ def _is_fixed_encoder(estimator: Any) -> bool:
     )
 
 
-def _parts(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _parts(estimator: Estimator, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the leaves of a composite with their names, as ``get_params`` has them."""
     if not _is_composite(estimator):
         yield path, estimator

@@ -17,12 +17,13 @@ import numpy as np
 
 from incremental._blocks.rows import is_pandas
 from incremental._estimators.composition import last_step
+from incremental._typing import Estimator
 
 # The shape and type of each array of a value, and the strides of those with gaps.
 Layout = list[tuple[Any, ...]]
 
 
-def copy_estimator(estimator: Any) -> Any:
+def copy_estimator(estimator: Estimator) -> Any:
     """Return a deep copy that ``partial_fit`` continues as it would the original.
 
     Parameters
@@ -145,7 +146,7 @@ def aligned(piece: Any) -> Any:
     return piece.copy()
 
 
-def writes_to_input(estimator: Any, **params: Any) -> bool:
+def writes_to_input(estimator: Estimator, **params: Any) -> bool:
     """Tell whether an estimator may overwrite the data that it is given.
 
     Blocks may be part of a persisted collection or of the caller's array.
@@ -174,7 +175,7 @@ def _buffers(piece: Any) -> list[Any]:
     return [piece.data] if hasattr(piece, "tocsr") else []
 
 
-def _birch_nodes(estimator: Any) -> Iterator[Any]:
+def _birch_nodes(estimator: Estimator) -> Iterator[Any]:
     nodes: list[Any] = [getattr(last_step(estimator), "root_", None)]
     while nodes:
         node = nodes.pop()

@@ -11,9 +11,10 @@ from sklearn.utils import get_tags
 
 from incremental._blocks.collections import as_collection
 from incremental._blocks.rows import is_pandas
+from incremental._typing import Estimator
 
 
-def as_documents(estimator: Any, X: Any) -> Any:
+def as_documents(estimator: Estimator, X: Any) -> Any:
     """Replace what is missing in X by empty text, if an estimator takes documents.
 
     Vectorisers raise on missing values, which every large collection of text has.
@@ -39,7 +40,7 @@ def as_documents(estimator: Any, X: Any) -> Any:
     return as_collection(X).with_text()
 
 
-def as_list(estimator: Any, X: Any) -> Any:
+def as_list(estimator: Estimator, X: Any) -> Any:
     """Return a series of documents as a list, if a vectoriser is to take it.
 
     Vectorisers take one document after the other, and a series that stores its text as
@@ -63,7 +64,7 @@ def as_list(estimator: Any, X: Any) -> Any:
     return X.tolist() if is_own else X
 
 
-def _check_is_no_table(estimator: Any, X: Any) -> None:
+def _check_is_no_table(estimator: Estimator, X: Any) -> None:
     first = _first_step(estimator)
     if getattr(X, "ndim", None) != 2:
         return
@@ -88,7 +89,7 @@ def _check_is_no_table(estimator: Any, X: Any) -> None:
         )
 
 
-def _takes_a_column(estimator: Any, X: Any) -> bool:
+def _takes_a_column(estimator: Estimator, X: Any) -> bool:
     """Tell whether an estimator would not take the rows of a table for documents."""
     if not _takes_documents(estimator):
         return False
@@ -104,7 +105,7 @@ def _one_of(chosen: Any) -> Any:
     return chosen[0] if isinstance(chosen, list) and chosen else 0
 
 
-def _takes_documents(estimator: Any) -> bool:
+def _takes_documents(estimator: Estimator) -> bool:
     first = _first_step(estimator)
     if first is None or isinstance(first, str):
         return False
@@ -112,7 +113,7 @@ def _takes_documents(estimator: Any) -> bool:
     return tags.string and not tags.two_d_array
 
 
-def _first_step(estimator: Any) -> Any:
+def _first_step(estimator: Estimator) -> Any:
     while isinstance(estimator, Pipeline | FrozenEstimator):
         frozen = isinstance(estimator, FrozenEstimator)
         estimator = estimator.estimator if frozen else estimator.steps[0][1]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from incremental._estimators.traits import traits_of
+from incremental._typing import Estimator
 
 
-def in_its_type(estimator: Any, X: Any) -> tuple[Any, bool]:
+def in_its_type(estimator: Estimator, X: Any) -> tuple[Any, bool]:
     """Cast X to the float type of what an estimator has learned, if it needs that.
 
     Parameters
@@ -49,7 +50,7 @@ def warn_of_rounding() -> None:
     )
 
 
-def _type_of(estimator: Any) -> Any:
+def _type_of(estimator: Estimator) -> Any:
     """Return the type that an estimator needs X to have; None for any."""
     attribute = traits_of(estimator).learns_in_type_of
     if attribute is not None:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from incremental._estimators.registry import TypeRegistry
-from incremental._typing import EstimatorT
+from incremental._typing import Estimator, EstimatorT
 
 
 class Merge(TypeRegistry):
@@ -88,7 +88,7 @@ class Merge(TypeRegistry):
 merge = Merge()
 
 
-def merges(estimator: Any) -> bool:
+def merges(estimator: Estimator) -> bool:
     """Tell whether an estimator's state merges as its ``partial_fit`` builds it."""
     _register_scikit_learns()
     kind: Any = type(estimator)

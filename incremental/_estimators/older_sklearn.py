@@ -15,6 +15,8 @@ from typing import Any
 import sklearn
 from sklearn.utils import get_tags
 
+from incremental._typing import Estimator
+
 __all__ = ["CallbackSupportMixin", "chosen_columns", "requires_fit", "with_callbacks"]
 
 _HASHERS = {
@@ -23,7 +25,7 @@ _HASHERS = {
 }
 
 
-def requires_fit(estimator: Any) -> bool:
+def requires_fit(estimator: Estimator) -> bool:
     """Tell whether an estimator has to be fitted before it is applied.
 
     scikit-learn's hashers do not, though its tags say so before 1.7.2.

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import singledispatch
 from typing import Any, TypeVar, overload
 
+from incremental._typing import Estimator
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -47,5 +49,5 @@ class TypeRegistry:
         return kind in self._functions.registry
 
 
-def _nothing(estimator: Any) -> None:
+def _nothing(estimator: Estimator) -> None:
     return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import Any
 
 from incremental._estimators.sklearn_parts import MultiOutputParts, OneVsRestParts
 from incremental._estimators.traits import Traits, traits_of
+from incremental._typing import Estimator
 
 _SCALER = Traits(ignores_y=True, cacheable=True, row_local=True)
 _SGD = Traits(learns_row_by_row=True, learns_in_type_of="coef_")
@@ -48,5 +48,5 @@ def register(module: str) -> None:
             traits_of.register(kind, partial(_always, traits))
 
 
-def _always(traits: Traits, estimator: Any) -> Traits:
+def _always(traits: Traits, estimator: Estimator) -> Traits:
     return traits

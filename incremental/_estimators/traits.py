@@ -6,10 +6,10 @@ import sys
 from dataclasses import dataclass, replace
 from importlib import import_module
 from inspect import getattr_static
-from typing import Any
 
 from incremental._estimators.parts import Parts
 from incremental._estimators.registry import TypeRegistry
+from incremental._typing import Estimator
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class TraitsTable(TypeRegistry):
     False
     """
 
-    def __call__(self, estimator: Any) -> Traits:
+    def __call__(self, estimator: Estimator) -> Traits:
         """Return what is known of an estimator.
 
         Parameters
@@ -127,7 +127,7 @@ _NONE = Traits()
 traits_of = TraitsTable()
 
 
-def _is_other(estimator: Any, known: type, method: str) -> bool:
+def _is_other(estimator: Estimator, known: type, method: str) -> bool:
     # Not by `getattr`, which makes a new function of what `available_if` decorates.
     own, its = (getattr_static(kind, method, None) for kind in (type(estimator), known))
     return own is not its or method in vars(estimator)

@@ -21,6 +21,7 @@ from incremental._fit.progress import BlockFitted, Progress
 from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._predict.scoring import OnBlocks, as_scorer
+from incremental._typing import Estimator
 
 
 class FitTasks:
@@ -103,7 +104,7 @@ class FitTasks:
             )
         )
 
-    def _look(self, learned: Any) -> tuple[Any, OnBlocks | None]:
+    def _look(self, learned: Estimator) -> tuple[Any, OnBlocks | None]:
         """Return the fitted wrapper, and its estimator on the blocks if there are."""
         fitted = copy.copy(self._estimator)
         fitted.estimator_ = copy_estimator(learned)

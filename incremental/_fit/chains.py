@@ -26,6 +26,7 @@ from incremental._fit.step import (
     merge_fittings,
 )
 from incremental._graph.fold import Chain, Preparation
+from incremental._typing import Estimator
 
 Function = Callable[[Any], Any]
 
@@ -48,7 +49,7 @@ class Arrangement:
 
 
 def arrange(
-    plan: FitPlan, fresh: Any, fitting: Fitting, expected: bytes | None
+    plan: FitPlan, fresh: Estimator, fitting: Fitting, expected: bytes | None
 ) -> Arrangement:
     """Make the chains that carry out a plan.
 

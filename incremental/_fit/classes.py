@@ -14,13 +14,14 @@ from incremental._blocks.block import Block
 from incremental._blocks.collections import as_collection, is_lazy
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
+from incremental._typing import Estimator
 
 logger = logging.getLogger("incremental")
 
 _MOST_LISTED = 10
 
 
-def find_classes(estimator: Any, y: Any) -> Any:
+def find_classes(estimator: Estimator, y: Any) -> Any:
     """Find the classes in y.
 
     They are the categories of a categorical y, if known, and otherwise the values that

@@ -8,6 +8,7 @@ from typing import Any
 
 from incremental._estimators.composition import last_step
 from incremental._predict.scoring import as_scorer, score_of
+from incremental._typing import Estimator
 
 
 def check_batch_size(batch_size: Any) -> None:
@@ -67,7 +68,7 @@ def check_passes(model: Any) -> None:
         )
 
 
-def _check_judged(estimator: Any) -> None:
+def _check_judged(estimator: Estimator) -> None:
     """Check that a training loss or score is there to decide by."""
     if not hasattr(last_step(estimator), "score"):
         raise TypeError(

@@ -21,6 +21,7 @@ from incremental._estimators.parts import Parts
 from incremental._estimators.traits import has_callbacks, traits_of
 from incremental._fit.step import PartialFit
 from incremental._graph.blocks import Blocks
+from incremental._typing import Estimator
 
 logger = logging.getLogger("incremental")
 
@@ -93,7 +94,7 @@ class FitPlan:
 
 
 def plan_fit(
-    estimator: Any, blocks: Blocks, options: Options, *, later: bool
+    estimator: Estimator, blocks: Blocks, options: Options, *, later: bool
 ) -> FitPlan:
     """Decide which part of a pass is done in parallel. It reads nothing.
 
@@ -136,12 +137,12 @@ def plan_fit(
     return _log(estimator, _place_stages(estimator, plan, options.cached_rows))
 
 
-def _log(estimator: Any, plan: FitPlan) -> FitPlan:
+def _log(estimator: Estimator, plan: FitPlan) -> FitPlan:
     logger.debug("%s: %s.", type(estimator).__name__, plan.reason)
     return plan
 
 
-def _place_stages(estimator: Any, plan: FitPlan, cached_rows: int) -> FitPlan:
+def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitPlan:
     """Decide where X goes through the stages, and say why."""
     stages, learner = plan.before, plan.learner
     if not stages:

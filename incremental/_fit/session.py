@@ -17,6 +17,7 @@ from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks
 from incremental._graph.fold import fold
 from incremental._predict.scoring import as_scorer, score_blocks, score_held_out
+from incremental._typing import Estimator, Scoring
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ class FitSession:
         known = progress.digests
         return b"".join(known.get(at, UNKNOWN) for at in progress.order)
 
-    def score(self, scoring: Any, estimator: Any, held_out: Sequence[int]) -> float:
+    def score(
+        self, scoring: Scoring, estimator: Estimator, held_out: Sequence[int]
+    ) -> float:
         """Score an estimator on blocks that are held out.
 
         Parameters

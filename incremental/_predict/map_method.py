@@ -34,6 +34,7 @@ from incremental._estimators.traits import traits_of
 from incremental._graph.sizes import held_bytes
 from incremental._predict.output_meta import declared_output
 from incremental._predict.outputs import Declared
+from incremental._typing import Estimator
 
 
 def _size(travelling: Travelling) -> int:
@@ -44,7 +45,7 @@ sizeof.register(Travelling, _size)
 
 
 def map_method(
-    estimator: Any, method: str, X: Any, *, meta: Any = None, **params: Any
+    estimator: Estimator, method: str, X: Any, *, meta: Any = None, **params: Any
 ) -> Any:
     """Apply a method of a fitted estimator to every block of a collection.
 
@@ -174,7 +175,9 @@ def _which(block_id: Any, partition_info: Any) -> str:
     return "" if block_id is None else f" of block {block_id[0]}"
 
 
-def _call(block: Any, estimator: Any, method: str, params: Any, declared: Any) -> Any:
+def _call(
+    block: Any, estimator: Estimator, method: str, params: Any, declared: Any
+) -> Any:
     own = block.copy() if writes_to_input(estimator, **params) else block
     output = getattr(estimator, method)(as_list(estimator, own), **params)
     who = type(estimator).__name__

@@ -13,10 +13,11 @@ from incremental._blocks.frames import replace_columns
 from incremental._blocks.rows import is_pandas, take_rows
 from incremental._errors import noted
 from incremental._predict.outputs import METAS, n_columns
+from incremental._typing import Estimator
 
 
 def declared_output(
-    estimator: Any, method: str, X: Any, params: Any, meta: Any = None
+    estimator: Estimator, method: str, X: Any, params: Any, meta: Any = None
 ) -> Any:
     """Return what a method returns, without rows, as all blocks can be declared.
 
@@ -128,7 +129,7 @@ def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
     return replace_columns(empty, columns)
 
 
-def _text_dtype(estimator: Any, method: str) -> Callable[[Any], Any]:
+def _text_dtype(estimator: Estimator, method: str) -> Callable[[Any], Any]:
     """Return what makes a type of text one that no text is too long for."""
     classes = getattr(estimator, "classes_", None) if method == "predict" else None
     several = classes if isinstance(classes, list) else [classes]
@@ -144,7 +145,7 @@ def _text_dtype(estimator: Any, method: str) -> Callable[[Any], Any]:
     return widen
 
 
-def example_output(estimator: Any, method: str, X: Any, params: Any) -> Any:
+def example_output(estimator: Estimator, method: str, X: Any, params: Any) -> Any:
     """Call a method on a row that is made up in the likeness of X.
 
     Several rows are tried, as what is valid depends on the estimator.
@@ -187,13 +188,13 @@ def example_output(estimator: Any, method: str, X: Any, params: Any) -> Any:
     raise first_error or ValueError("There is no row to try.")
 
 
-def _rows(estimator: Any, X: Any) -> Iterator[Any]:
+def _rows(estimator: Estimator, X: Any) -> Iterator[Any]:
     """Yield rows that an estimator may take, the likeliest first."""
     for row in as_collection(X).made_up_rows():
         yield _with_learned(estimator, row) if hasattr(row, "shape") else row
 
 
-def _with_learned(estimator: Any, row: Any) -> Any:
+def _with_learned(estimator: Estimator, row: Any) -> Any:
     """Put in categories that encoders have learned, as others are unknown to them."""
     for chosen, values in _categories(estimator):
         if is_pandas(row):
@@ -213,7 +214,7 @@ def _places(row: Any, chosen: Any) -> list[int]:
     return [n if isinstance(n, int) else row.columns.get_loc(n) for n in chosen]
 
 
-def _categories(estimator: Any) -> Iterator[tuple[Any, list[Any]]]:
+def _categories(estimator: Estimator) -> Iterator[tuple[Any, list[Any]]]:
     while hasattr(estimator, "steps"):
         estimator = estimator.steps[0][1]
     if hasattr(estimator, "transformers_"):

@@ -27,9 +27,10 @@ from incremental._estimators.documents import as_list
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.fold import map_blocks
 from incremental._predict.outputs import check_index
+from incremental._typing import Estimator, Scorer, Scoring
 
 
-def as_scorer(scoring: Any) -> Callable[..., float]:
+def as_scorer(scoring: Scoring) -> Callable[..., float]:
     """Return the scorer that has a name, or the callable that is one.
 
     Raises
@@ -46,10 +47,12 @@ def as_scorer(scoring: Any) -> Callable[..., float]:
             f"scoring must be the name of a scorer, a callable or None, got "
             f"{scoring!r}."
         )
-    return scoring  # type: ignore[no-any-return]
+    return scoring
 
 
-def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+def score_by_block(
+    estimator: Estimator, X: Any, y: Any, sample_weight: Any = None
+) -> float:
     """Score a fitted estimator as its own ``score`` does, block by block.
 
     Parameters
@@ -81,7 +84,7 @@ def score_by_block(estimator: Any, X: Any, y: Any, sample_weight: Any = None) ->
 
 
 def score_blocks(
-    estimator: Any, blocks: Blocks, order: Sequence[int] | None = None
+    estimator: Estimator, blocks: Blocks, order: Sequence[int] | None = None
 ) -> float:
     """Score a fitted estimator as its own ``score`` does, on blocks.
 
@@ -118,7 +121,7 @@ def score_blocks(
 
 
 def score_gathered(
-    scorer: Callable[..., Any],
+    scorer: Scorer,
     wrapper: Any,
     rows: Mapping[str, Any],
     X: Any,
@@ -143,7 +146,7 @@ def score_gathered(
 
 
 def score_held_out(
-    scorer: Callable[..., float], estimator: Any, blocks: Blocks, order: Sequence[int]
+    scorer: Scorer, estimator: Estimator, blocks: Blocks, order: Sequence[int]
 ) -> float:
     """Call a scorer on predictions for some blocks; they and y are gathered.
 
@@ -167,7 +170,7 @@ def score_held_out(
 _RESPONSES = ("predict", "predict_proba", "decision_function")
 
 
-def _responses(scorer: Any, estimator: Any) -> list[str]:
+def _responses(scorer: Scorer, estimator: Estimator) -> list[str]:
     """Return what a scorer will ask for, or may: the methods that the estimator has."""
     asked = getattr(scorer, "_response_method", None) or _RESPONSES
     names = [asked] if isinstance(asked, str) else asked
@@ -198,7 +201,7 @@ class OnBlocks:
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: Estimator,
         blocks: Blocks,
         order: Sequence[int] | None = None,
         X: Any = None,
@@ -300,7 +303,7 @@ class OnBlocks:
 
 
 def _respond(
-    estimator: Any, calls: Mapping[str, Mapping[str, Any]], block: Block
+    estimator: Estimator, calls: Mapping[str, Mapping[str, Any]], block: Block
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     if block.count_rows() == 0:
         return None
@@ -310,7 +313,7 @@ def _respond(
 
 
 def _ask(
-    estimator: Any, method: str, X: Any, params: Mapping[str, Any] | None = None
+    estimator: Estimator, method: str, X: Any, params: Mapping[str, Any] | None = None
 ) -> Any:
     """Call a method on the X of a block, which may be the caller's own array."""
     own = X.copy() if writes_to_input(estimator) else X
@@ -354,7 +357,7 @@ def _same(one: Any, other: Any) -> bool:
     return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
 
 
-def score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
+def score_of(estimator: Estimator) -> tuple[Callable[..., Any], Callable[..., float]]:
     """Return what to compute of each block for a score, and what makes it of that.
 
     Raises
@@ -377,7 +380,7 @@ def score_of(estimator: Any) -> tuple[Callable[..., Any], Callable[..., float]]:
     )
 
 
-def _score_block(estimator: Any, score: Callable[..., Any], block: Block) -> Any:
+def _score_block(estimator: Estimator, score: Callable[..., Any], block: Block) -> Any:
     if block.count_rows() == 0:
         return None
     predicted = _ask(estimator, "predict", block["X"])
