@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from importlib import import_module
 from inspect import getattr_static
+from typing import Any
 
 from incremental._estimators.parts import Parts
 from incremental._estimators.registry import TypeRegistry
