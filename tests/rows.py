@@ -179,8 +179,7 @@ def account(n_partitions, operations, kind, stages, config=None):
         check_ids(keep.ids_, operations)
     assert pipe.score(X, y) == 1.0
     assert pipe.score(X, y, sample_weight=w) == 1.0
-    if not __import__("os").environ.get("NOSCORING"):
-        pipe[-1].scoring = "balanced_accuracy"
+    pipe[-1].scoring = "balanced_accuracy"
     assert pipe.score(X, y) == 1.0
     blocks = [tuple(map(np.asarray, block)) for block in iter_blocks(X, y, w)]
     rows = [

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import dask.array as da
@@ -50,26 +51,45 @@ def account_or_refuse(n_partitions, operations, kind, stages):
             raise
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    n_partitions=st.integers(1, 5),
-    operations=st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=3),
-    kind=st.sampled_from(sorted(KINDS)),
-    stages=st.integers(1, 3),
+ANY_DATA = {
+    "n_partitions": st.integers(1, 5),
+    "operations": st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=3),
+    "kind": st.sampled_from(sorted(KINDS)),
+    "stages": st.integers(1, 3),
+}
+
+
+@settings(max_examples=10, deadline=None)
+@given(**ANY_DATA)
+def test_every_row_is_used_once_with_its_own_target_and_weight(**data):
+    account_or_refuse(**data)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(**ANY_DATA)
+def test_every_row_of_many_data_sets_is_used_once(**data):
+    account_or_refuse(**data)
+
+
+def every_other_is_slow(*choices):
+    """Combine choices; each two of different kinds meet in a case that is not slow."""
+    cases = []
+    for case in product(*map(enumerate, choices)):
+        numbers, values = zip(*case, strict=True)
+        marks = [pytest.mark.slow] if sum(numbers) % 2 else []
+        cases.append(pytest.param(*values, marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize(
+    ("kind", "stages", "operations"),
+    every_other_is_slow(ALWAYS_PAIR, (1, 2), ("shuffle", "sample each and merge")),
 )
-def test_every_row_is_used_once_with_its_own_target_and_weight(
-    n_partitions, operations, kind, stages
-):
-    account_or_refuse(n_partitions, operations, kind, stages)
-
-
-@pytest.mark.parametrize("stages", [1, 2])
-@pytest.mark.parametrize("kind", ALWAYS_PAIR)
-def test_rows_pair_on_every_scheduler(kind, stages, scheduler):
+def test_rows_pair_on_every_scheduler(kind, stages, operations, scheduler):
     remote = scheduler == "distributed" and kind != "frames"
     config = WITHOUT_P2P if remote else None
-    account(4, ["shuffle"], kind, stages, config)
-    account(4, ["sample each", "merge"], kind, stages, config)
+    account(3, operations.split(" and "), kind, stages, config)
 
 
 @pytest.mark.slow

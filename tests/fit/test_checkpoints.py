@@ -104,19 +104,9 @@ def test_a_fit_goes_on_to_the_same_bits(estimator, tmp_path):
     assert files(tmp_path) == []
 
 
-@settings(max_examples=20, deadline=None)
-@given(
-    after=st.integers(0, 17),
-    every=st.integers(1, 7),
-    early_stopping=st.booleans(),
-    pipeline=st.booleans(),
-)
-def test_it_goes_on_from_anywhere(
-    data, tmp_path_factory, after, every, early_stopping, pipeline
-):
+def check_that_it_goes_on(data, folder, after, every, early_stopping, pipeline):
     lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
     estimator = make_pipeline(StandardScaler(), SGD) if pipeline else SGD
-    folder = tmp_path_factory.mktemp("checkpoint")
     options = {
         "max_iter": 4,
         "early_stopping": early_stopping,
@@ -128,6 +118,27 @@ def test_it_goes_on_from_anywhere(
     assert_same_state(again.estimator_, expected.estimator_)
     for one, other in zip(again.history_, expected.history_, strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+ANYWHERE = {
+    "after": st.integers(0, 17),
+    "every": st.integers(1, 7),
+    "early_stopping": st.booleans(),
+    "pipeline": st.booleans(),
+}
+
+
+@settings(max_examples=8, deadline=None)
+@given(**ANYWHERE)
+def test_it_goes_on_from_anywhere(data, tmp_path_factory, **where):
+    check_that_it_goes_on(data, tmp_path_factory.mktemp("checkpoint"), **where)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(**ANYWHERE)
+def test_it_goes_on_from_many_places(data, tmp_path_factory, **where):
+    check_that_it_goes_on(data, tmp_path_factory.mktemp("checkpoint"), **where)
 
 
 def test_it_goes_on_on_each_scheduler(scheduler, data, tmp_path):
