@@ -100,6 +100,8 @@ class Blocks:
 
     def describe(self) -> list[str]:
         """Say of each block which one it is and, if known, which rows it holds."""
+        if self.in_memory:
+            return ["the data in memory"]
         last = len(self) - 1
         names = [f"block {position} (of 0 to {last})" for position in range(len(self))]
         if self.n_rows is None:

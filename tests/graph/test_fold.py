@@ -324,10 +324,10 @@ def test_calls_are_not_named_like_what_holds_their_function():
         graphs.append(graph)
         return get_sync(graph, keys, **kwargs)
 
-    blocks = settle(read_blocks({"X": Source(3).array}))
     prepare = Preparation(lambda block: block, "prepare")
     chain = Chain([], collect, name="collect")
     with dask.config.set(scheduler=get):
+        blocks = settle(read_blocks({"X": Source(3).array}))
         fold(blocks, [chain], order=range(3), prefetch=1, prepare=prepare)
     names = {True: set(), False: set()}
     for key in graphs[-1]:
