@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def noted(note: str) -> Iterator[None]:
-    """Add a note to an exception that passes."""
+    """Add a note to any exception that is raised inside the ``with`` block."""
     try:
         yield
     except Exception as error:

@@ -60,19 +60,22 @@ _WITHOUT_EFFECT = {
 
 
 class Incremental(CallbackSupportMixin, ParallelPostFit):
-    """Fit an estimator that has ``partial_fit`` on dask collections, block by block.
+    """A wrapper that fits an estimator with ``partial_fit`` on dask collections.
 
-    A fit makes passes of ``partial_fit`` calls over the blocks, one after the other,
-    each as one dask graph: the reads run in parallel on whatever scheduler is active,
-    at most `prefetch` blocks ahead of the one being fitted. For a fixed order of the
-    blocks the result is that of a plain loop, bit by bit.
+    A fit makes passes over the blocks. In a pass ``partial_fit`` is called on the
+    blocks one after the other. dask reads the blocks in parallel on the active
+    scheduler, at most `prefetch` blocks ahead of the one that is being fitted. For
+    a fixed order of the blocks the result is that of a plain loop, bit by bit.
+    Merged moments are the exception: they may differ by rounding.
 
-    Estimators whose states merge (see `merge`) are fitted on all blocks in parallel. A
-    pipeline learns in one pass: when its model learns from a block, the steps before it
-    have learned from that block and those before, not from all.
+    Estimators whose states merge (see `merge`) are fitted on all blocks in parallel.
+    The steps of a pipeline learn together in the first pass. When the last step
+    learns from a block, the steps before it have learned from that block and from
+    those before it, but not from later ones.
 
-    A block is the same rows of X, y and the row-wise parameters: a chunk of a dask
-    array, a partition of a dask dataframe. Data in memory is one block.
+    A block is the same rows of X, y and the row-wise parameters. It is a block of
+    a dask array or a partition of a dask dataframe. If X is in memory, all data
+    are one block.
 
     Parameters
     ----------
@@ -80,54 +83,57 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
         Any estimator with ``partial_fit``. It is cloned, never changed.
     scoring : str or callable, default=None
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
-        accuracy for classifiers and R² for regressors. For rows that are held out a
-        callable gets None as X, and there are no weights.
+        accuracy for classifiers and R² for regressors. To score rows that are held
+        out, a callable is called with None as X and without weights.
     classes : array-like of shape (n_classes,), or a list of them, default=None
         All classes that occur in y, for a classifier. By default the categories of a
         categorical y, or what a pass over y alone finds.
     shuffle_blocks : bool, default=True
-        Whether each pass takes the blocks in a random order. False keeps that of the
-        data.
+        Whether each pass takes the blocks in a random order. If False, each pass
+        takes them in the order of the data.
     random_state : int, RandomState instance or None, default=None
-        Draws the order of the blocks.
+        Draws the order of the blocks, and which blocks are held out.
     prefetch : int or "auto", default="auto"
-        How many blocks may be read ahead of the one being fitted. 0 reads one at a
-        time; ``"auto"`` takes the scheduler's number of threads, at least 2, and twice
-        as many for a pipeline whose first steps run in parallel.
+        How many blocks may be read ahead of the one being fitted. 0 reads one block
+        at a time. ``"auto"`` takes the scheduler's number of threads, at least 2.
+        It takes twice as many where X goes through stages in tasks of their own.
     batch_size : int, default=None
-        Rows for each call of ``partial_fit`` within a block, all of the block by
-        default. A batch never crosses blocks.
+        The number of rows for each call of ``partial_fit``. By default one call
+        takes the whole block. A batch never crosses blocks.
     max_iter : int, default=1
         How many passes `fit` makes at most, each in an order of its own. In a pipeline
         the steps before the last learn in the first pass only.
     tol : float, default=None
-        A pass is progress if it exceeds the best one before by more than that, in the
-        score on rows that are held out with `early_stopping`; otherwise in the loss
-        that the estimator reports (``loss_``), or its score on each block just after it
-        learned from it. None makes all passes, and takes any gain as progress with
-        `early_stopping`.
+        By how much a pass must be better than the best one before to count as
+        progress. With `early_stopping` passes are compared by their score on rows
+        that are held out. Otherwise they are compared by the loss that the
+        estimator reports (``loss_``). If it reports none, they are compared by its
+        score on each block just after it learned from that block. With None all
+        passes are made; with `early_stopping` None takes any gain as progress.
     n_iter_no_change : int, default=5
         How many passes in a row without progress end the fit.
     early_stopping : bool, default=False
-        Whether to score the estimator after each pass on rows that are not fitted, to
-        stop when that brings no progress, and to keep the best.
+        Whether to score the estimator after each pass on rows that are not fitted.
+        The fit stops when the score no longer improves, and keeps the best
+        estimator.
     validation_fraction : float, default=0.1
-        The share of the blocks that `early_stopping` holds out, at least one.
+        The share of the blocks that `early_stopping` holds out. At least one block.
     validation_data : tuple of X and y, default=None
-        Other rows to score after each pass. None is held out then.
+        Other rows to score after each pass. With them no blocks are held out.
     verbose : int, default=0
         1 prints a line after each pass of `fit`.
     checkpoint : str or path, default=None
-        A directory, or a URL that fsspec opens, where `fit` writes down how far it is.
-        Called again with the same arguments after it was killed, it goes on from there,
-        with the same result. Reading a checkpoint runs code that is in it: a directory
-        that others may write to, or one below such a directory, is refused. SIGTERM
-        saves the progress and exits. Each read of a block has to yield the same rows.
+        A directory, or a URL that fsspec opens. `fit` saves there how far it has
+        come. When a killed fit is called again with the same arguments, it goes on
+        from there and ends with the same result. Reading a checkpoint runs code
+        that is in it. Therefore a local directory is refused if others may write to
+        it or to a directory above it. On SIGTERM `fit` saves its progress and
+        exits. Each read of a block has to yield the same rows.
     checkpoint_every : int, default=10
         How many blocks are fitted between two checkpoints.
     keep_checkpoint : bool, default=False
-        Whether the last two checkpoints stay when the fit is over. No fit goes on from
-        them, and the next one replaces them.
+        Whether the last two checkpoints stay when the fit is over. No fit goes on
+        from them. The next fit replaces them.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
         See `ParallelPostFit`.
     predict_proba_meta : array or pandas.DataFrame, default=None
@@ -141,7 +147,7 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
         The fitted clone, a plain estimator. Its learned attributes, such as ``coef_``
         or ``classes_``, are attributes of the wrapper too.
     n_iter_ : int
-        How many passes it has made.
+        How many passes have been made.
     history_ : list of dict
         A record of each pass: its number (``pass``), ``score``, ``loss``, ``seconds``,
         ``blocks`` and ``rows``.
@@ -226,10 +232,11 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
         y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs), \
 optional
         **params
-            Arguments of the estimator's ``partial_fit``. `classes` goes before the
-            parameter of the wrapper. Collections and arrays as long as X are cut with
-            the blocks, such as ``sample_weight``; others pass as they are. Where the
-            length of X is unknown, what may be as long is refused.
+            Arguments of the estimator's ``partial_fit``. `classes` given here takes
+            precedence over the parameter of the wrapper. Collections, and arrays as
+            long as X, such as ``sample_weight``, are cut into the same blocks.
+            Others are passed as they are. If the length of X is unknown, an array
+            that may be as long as X is refused.
 
         Returns
         -------
@@ -240,13 +247,14 @@ optional
         TypeError
             If the estimator has no ``partial_fit``, or does not take a parameter.
         ValueError
-            If a parameter is out of its range, the rows cannot be paired, y holds a
-            class that is not among `classes`, a checkpoint is of another fit, or, with
-            `checkpoint`, a block is not what it was when it was read before.
+            If a parameter is out of its range, if the rows cannot be paired, if y
+            holds a class that is not among `classes`, or if a checkpoint is of
+            another fit. With `checkpoint`, also if a block differs from what was
+            read before.
         PermissionError
             If others may have written a checkpoint.
         RuntimeError
-            If another fit has the directory of the checkpoints.
+            If another fit uses the directory of the checkpoints.
         """
         check_passes(self)
         data = self._take(None, X, y, params)
@@ -276,8 +284,8 @@ optional
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Continue the fit in one more pass, or start it.
 
-        A copy of ``estimator_`` is fitted and takes its place at the end, so that a
-        failure changes nothing.
+        A copy of ``estimator_`` is fitted. It replaces ``estimator_`` only at the
+        end, so that a failure changes nothing.
 
         Parameters
         ----------
@@ -318,7 +326,7 @@ optional
     def _take(
         self, fitted: Estimator | None, X: Any, y: Any, params: dict[str, Any]
     ) -> _Data:
-        """Check what a fit is given, before any of it is read."""
+        """Check what a fit is given and pair its rows, before any are read."""
         check_learns(self.estimator)
         check_target(self.estimator, y)
         active_scheduler().look_ahead(self.prefetch)
@@ -332,7 +340,7 @@ optional
     def _begin(
         self, blocks: Blocks, checkpoints: Checkpoints | None, validation: Blocks | None
     ) -> Progress:
-        """Return the progress of a fit that begins, or goes on from a checkpoint."""
+        """Return the progress of a new fit, or that of its last checkpoint."""
         progress = None if checkpoints is None else checkpoints.load()
         if progress is not None:
             if validation is not None:
@@ -418,13 +426,13 @@ optional
             for name, value in self.get_params().items()
             if name not in _WITHOUT_EFFECT
         }
-        # Not only when the first checkpoint is due.
+        # Fails now, and not when the first checkpoint is due, if it cannot pickle.
         pickled((data.fresh, self.random_state))
         described = fingerprint({**parameters, **data.params}, data.describe())
         return Checkpoints(self.checkpoint, self.checkpoint_every, described)
 
     def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:
-        # In one call, which nothing can interrupt.
+        # All attributes change in one call, which nothing can interrupt.
         self.__dict__.update(
             estimator_=progress.fitting.estimator,
             history_=history,
@@ -435,14 +443,14 @@ optional
     def _split(
         self, estimator: Estimator, X: Any, y: Any, params: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Tell what is cut with the blocks from the parameters that pass as they are.
+        """Separate what is cut into blocks from parameters that pass unchanged.
 
         Raises
         ------
         TypeError
             If the estimator does not take a parameter.
         ValueError
-            If a parameter may have an entry for each row or not.
+            If it cannot be told whether a parameter has an entry for each row.
         """
         classes = {"classes": params.pop("classes", None)}
         if classes["classes"] is None:
@@ -465,7 +473,7 @@ optional
     def _with_classes(
         self, data: _Data, fitted: Estimator | None, y: Any
     ) -> dict[str, Any]:
-        """Return the parameters, with all classes of a classifier among them."""
+        """Return the parameters of ``partial_fit``, with the classes if needed."""
         params = dict(data.params)
         estimator = data.fresh if fitted is None else fitted
         if "classes" in params or y is None or not needs_classes(estimator):
@@ -485,11 +493,11 @@ class _Data:
     fresh : estimator
         A clone that is not fitted.
     rows : dict
-        X, y and row-wise parameters, as they are given.
+        X, y and the row-wise parameters, as they are given.
     blocks : Blocks
-        Of these.
+        The blocks of `rows`.
     params : dict
-        Other parameters of ``partial_fit``.
+        The other parameters of ``partial_fit``.
     """
 
     fresh: Any
@@ -498,7 +506,7 @@ class _Data:
     params: Mapping[str, Any]
 
     def describe(self) -> dict[str, Any]:
-        """Describe the rows, as far as they are known without reading any."""
+        """Describe the rows, as far as possible without reading any."""
         return {
             "the inputs": ", ".join(self.blocks.names),
             "the number of blocks": len(self.blocks),
@@ -513,7 +521,7 @@ class _Data:
 
 def _new_rng(random_state: Any) -> np.random.RandomState:
     rng = check_random_state(random_state)
-    # Without a seed that is NumPy's global generator, which is not ours to keep.
+    # Without a seed `rng` is NumPy's global generator, which must not be kept.
     seed = rng.randint(2**31) if random_state is None else None
     return rng if seed is None else np.random.RandomState(seed)
 

@@ -1,4 +1,4 @@
-"""`iter_blocks`: aligned blocks, computed ahead of their use within a bound."""
+"""`iter_blocks`: the aligned blocks of collections, read a bounded number ahead."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from incremental._graph.schedulers import active_scheduler
 
 
 class iter_blocks:  # noqa: N801
-    """Iterate over the blocks of collections: the same rows of each.
+    """An iterable of the blocks of collections, which hold the same rows of each.
 
-    Every iteration is a pass of its own over the data. Closing it early, as leaving a
-    ``for`` loop does, stops the reading at once: what is being read then ends in the
-    background. The pieces are copies, so that writing to them changes nothing else.
+    Every iteration is a separate pass over the data. When an iteration is closed
+    early, for example by leaving a ``for`` loop, no more blocks are read. A read
+    that is already running ends in the background. The pieces are copies: writing
+    to them changes nothing else.
 
     Parameters
     ----------
     *collections : array, dataframe or series of shape (n_samples, ...)
-        Dask collections, or data in memory, which is one block. The rows of the others
-        are cut as those of the first.
+        Dask collections or data in memory. If the first is in memory, so must be
+        the others, and all are one block. Otherwise the rows of the others are cut
+        where those of the first are cut.
     shuffle : bool, default=False
         Whether each iteration takes the blocks in a random order.
     random_state : int, RandomState instance or None, default=None
         Draws the order.
     prefetch : int or "auto", default=2
-        How many blocks may be read ahead of the one in use; ``"auto"`` takes the
-        scheduler's number of threads, at least 2. The synchronous scheduler never
-        reads ahead.
+        How many blocks may be read ahead of the one in use. ``"auto"`` takes the
+        scheduler's number of threads, at least 2. Under the synchronous scheduler
+        no block is read ahead.
 
     Yields
     ------
@@ -93,13 +95,13 @@ class iter_blocks:  # noqa: N801
         order = range(len(self))
         if self._shuffle:
             order = check_random_state(self._random_state).permutation(len(self))
-        # Not the scheduler that was active when the iterator was made.
+        # The scheduler that is active now, not when `iter_blocks` was called.
         blocks = self._blocks.on(active_scheduler())
         ahead = 0
         if blocks.scheduler.reads_ahead:
             ahead = blocks.scheduler.look_ahead(self._prefetch)
         with BlockReader(blocks, order) as reader:
-            # No name holds a block while the caller has it.
+            # No variable here keeps a block alive while the caller uses it.
             yield from map(_pieces, _read_ahead(reader, ahead))
 
 

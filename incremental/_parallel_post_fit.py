@@ -48,12 +48,12 @@ def _can_fit_predict(self: Any) -> bool:
 
 
 def _post_fit(shape: str) -> Callable[[Method], Method]:
-    """Make the method that calls an estimator's method of the same name.
+    """Return a decorator that makes a method which calls the estimator's own.
 
     Parameters
     ----------
     shape : str
-        Of what it returns.
+        The shape of what the method returns, for its docstring.
     """
 
     def make(stub: Method) -> Method:
@@ -91,12 +91,12 @@ def _check_in_memory(data: dict[str, Any]) -> None:
 
 
 def check_target(estimator: Estimator, y: Any) -> None:
-    """Check that y is there if the estimator needs it.
+    """Check that y is given if the estimator needs it.
 
     Raises
     ------
     ValueError
-        If it is not.
+        If y is needed and is None.
     """
     if y is None and get_tags(estimator).target_tags.required:
         raise ValueError(
@@ -106,11 +106,11 @@ def check_target(estimator: Estimator, y: Any) -> None:
 
 
 class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
-    """Apply a fitted estimator to dask collections, lazily and in parallel.
+    """A wrapper that applies a fitted estimator to dask collections.
 
-    Every method that the estimator has after its fit works on dask arrays and
-    dataframes of any size, one task for each block, and returns a lazy collection. On
-    data in memory it returns what the estimator returns.
+    Its methods take dask collections of any size and return lazy collections,
+    computed with one task for each block. On data in memory they return what the
+    estimator returns.
 
     Parameters
     ----------
@@ -120,11 +120,13 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
         accuracy for classifiers and R² for regressors.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
-        An example of what `predict` returns, of any length. By default one made-up row
-        is predicted to learn it; a type that cannot hold what that gives is widened. A
-        pandas object makes the result for a dataframe a dask series or dataframe that
-        keeps its index. No value is changed to fit a type, but for floats that are
-        rounded to a float type asked for: what does not fit is an error.
+        An example of what `predict` returns, of any number of rows. By default the
+        estimator predicts one made-up row to learn what it returns. If the type of
+        the example is of another kind than that of the prediction and cannot hold
+        it, the type of the prediction is used. With a pandas example the result for
+        a dataframe is a dask series or dataframe with the same index. Floats are
+        rounded if the example has a narrower float type. Any other value that the
+        type cannot hold is an error.
     predict_proba_meta : array or pandas.DataFrame, default=None
         The same for `predict_proba`.
     transform_meta : array or pandas.DataFrame, default=None
@@ -173,8 +175,8 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit a clone of the estimator on data in memory.
 
-        An estimator that needs no fit, or is frozen, takes dask collections too, and
-        does not read them: so it can be a step among others that are fitted on them.
+        An estimator that needs no fit or is frozen also takes dask collections. They
+        are not read. So it can be a step of a pipeline that is fitted on them.
 
         Parameters
         ----------
@@ -312,11 +314,11 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score the predictions for X.
 
-        Accuracy and R² are computed block by block and nothing is gathered. With
-        `scoring`, predictions are made in parallel; they and y are gathered from the
-        same blocks, X is not. A callable that says nothing of the methods it calls, as
-        `sklearn.metrics.make_scorer` does, has all predictions gathered that it may
-        ask for.
+        Accuracy and R² are computed block by block; nothing is gathered. With
+        `scoring`, the predictions are made in parallel and gathered together with
+        y, from the same blocks. X is not gathered. Scorers made by
+        `sklearn.metrics.make_scorer` say which method they call. For any other
+        callable the outputs of all methods that it may call are gathered.
 
         Parameters
         ----------
@@ -373,7 +375,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         if not is_lazy(X):
             return getattr(estimator, name)(X, **params)
         if "estimator_" not in vars(self):
-            # The caller may fit it again while the result is still lazy.
+            # So that the result stays right if the caller fits the estimator again.
             estimator = copy.deepcopy(estimator)
         meta = getattr(self, METAS.get(name, ""), None)
         return map_method(estimator, name, X, meta=meta, **params)
@@ -419,7 +421,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         tags.non_deterministic = inner.non_deterministic
         return tags
 
-    if not TYPE_CHECKING:  # to a type checker every misspelt method would be there
+    if not TYPE_CHECKING:  # else a type checker would accept any misspelt method
 
         def __getattr__(self, name: str) -> Any:
             learned = name.endswith("_") and not name.startswith("_")

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 
 class Estimator(Protocol):
-    """What every estimator has; what else it has depends on its type."""
+    """An estimator. Which methods it has beside these depends on its type."""
 
     def get_params(self, deep: bool = ...) -> dict[str, Any]:
         """Return its parameters by name."""
@@ -19,7 +19,7 @@ class Estimator(Protocol):
 
 
 class Scorer(Protocol):
-    """What scores a fitted estimator, as `sklearn.metrics.get_scorer` returns it."""
+    """A function that scores a fitted estimator, as `get_scorer` returns it."""
 
     def __call__(
         self, estimator: Estimator, X: Any, y: Any = ..., /, **params: Any

@@ -18,12 +18,12 @@ class Aligned:
     Attributes
     ----------
     sources : dict of str to Collection
-        What is read, by name. Collections that a wrapper mapped are not among them:
-        what they were mapped from is.
+        The collections that are read, by name. A collection that a wrapper made is
+        replaced by the collections that it was made from.
     outputs : tuple of Output
-        How the pieces of a block are made of those of the sources.
+        How each piece of a block is made from the pieces of the sources.
     n_rows : tuple of int or None
-        The rows of each block, if they are known.
+        The number of rows of each block, if known.
     """
 
     sources: dict[str, Collection]
@@ -31,7 +31,7 @@ class Aligned:
     n_rows: tuple[int, ...] | None
 
     def assembly(self, names: tuple[str, ...]) -> Assembly:
-        """Return what makes blocks of pieces that come in the order of these names."""
+        """Return the `Assembly` for pieces that come in the order of `names`."""
         return Assembly(names, self.outputs)
 
 
@@ -41,9 +41,9 @@ def align(values: Mapping[str, Any]) -> Aligned:
     Parameters
     ----------
     values : dict of str to dask collection or data in memory
-        Of ``n_samples`` rows. The first one rules: the others are cut where it is cut.
-        They may be in memory if the first knows the length of its chunks. Data of which
-        all is in memory is one block.
+        Data of ``n_samples`` rows each. The others are cut where the first is cut.
+        If the first is a dask collection whose chunks are known, the others may be
+        in memory. If all data are in memory, they are one block.
 
     Returns
     -------
@@ -66,8 +66,8 @@ def align(values: Mapping[str, Any]) -> Aligned:
             f"compute {lazy[0]}."
         )
     leader = leader.with_whole_rows(leader_name)
-    # What a wrapper mapped is read from its source: a shuffle of that has another order
-    # wherever it is computed apart.
+    # What a wrapper made is read from its source, in one graph with the others. If a
+    # shuffle in the source were computed twice, it could order the rows differently.
     first = _sources(leader)[0]
     sources: dict[str, Collection] = {}
     outputs = []
@@ -86,7 +86,7 @@ def align(values: Mapping[str, Any]) -> Aligned:
 
 
 def _sources(collection: Collection) -> list[Collection]:
-    """Return what is read for a collection: itself, or what it was mapped from."""
+    """Return what is read for a collection: its sources if a wrapper made it."""
     if collection.mapped is None:
         return [collection]
     return [as_collection(source) for source in collection.mapped.sources]

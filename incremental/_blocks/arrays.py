@@ -19,16 +19,16 @@ from incremental._blocks.stages import Mapped
 
 
 class Array(Collection):
-    """A dask array: its blocks are its chunks of rows."""
+    """The adapter for a dask array. Its blocks are those along the first axis."""
 
     @property
     def n_blocks(self) -> int:
-        """The number of chunks of rows."""
+        """The number of blocks along the first axis."""
         return int(self.value.numblocks[0])
 
     @property
     def n_rows(self) -> tuple[int, ...] | None:
-        """The rows of each chunk; None if dask does not know them."""
+        """The number of rows of each block; None if dask does not know it."""
         if np.isnan(self.value.shape[0]):
             return None
         return tuple(int(rows) for rows in self.value.chunks[0])
@@ -44,7 +44,7 @@ class Array(Collection):
         return self.value.mapped if isinstance(self.value, MappedArray) else None
 
     def describe(self) -> str:
-        """Say that it is an array, and if its chunk sizes are known."""
+        """Say that it is an array, and whether its chunks are known."""
         known = "unknown" if self.n_rows is None else "known"
         return f"dask array of {known} chunk sizes"
 
@@ -53,12 +53,13 @@ class Array(Collection):
         return self.value
 
     def with_whole_rows(self, name: str) -> Collection:
-        """Put all columns in one chunk.
+        """Return an array of which each block holds all columns.
 
         Raises
         ------
         ValueError
-            If the array has no dimension, or chunks of an unknown number of columns.
+            If the array has no dimension. Also if the columns are in several blocks
+            and their number is unknown.
         """
         array = self.value
         if array.ndim == 0:
@@ -73,12 +74,12 @@ class Array(Collection):
         return Array(array.rechunk(split, method="tasks")) if split else self
 
     def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
-        """Cut the array where another collection is cut, if the rows of both are known.
+        """Cut the array where the leader is cut, if both know their rows.
 
         Raises
         ------
         ValueError
-            If the rows cannot pair.
+            If the numbers of rows differ or, where unknown, the numbers of blocks.
         """
         whole = self.with_whole_rows(name)
         wanted, own = leader.n_rows, self.n_rows
@@ -109,7 +110,7 @@ class Array(Collection):
         )
 
     def made_up_rows(self) -> Iterator[Any]:
-        """Yield rows of ones, of zeros and, where there may be text, of text.
+        """Yield rows made of text, if the type may hold it, of ones and of zeros.
 
         Raises
         ------

@@ -16,11 +16,11 @@ class Output(NamedTuple):
     Attributes
     ----------
     name : str
-        Of the piece.
+        The name of the piece.
     sources : tuple of str
-        The names of what it is made from.
+        The names of the pieces that it is made from.
     stages : tuple of Stage
-        What that goes through.
+        The stages that these go through.
     """
 
     name: str
@@ -30,14 +30,14 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Assembly:
-    """Make a block of the pieces that were read for it.
+    """A function that makes a block of the pieces that were read for it.
 
     Parameters
     ----------
     names : tuple of str
-        What the pieces are, in order.
+        The names of the pieces that are read, in order.
     outputs : tuple of Output
-        The pieces of the block, in order.
+        How the pieces of the block are made, in order.
     """
 
     names: tuple[str, ...]
@@ -54,11 +54,14 @@ class Assembly:
 
     @property
     def has_stages(self) -> bool:
-        """Whether making a block takes more than naming its pieces."""
+        """Whether any piece of a block goes through stages."""
         return any(output.stages for output in self.outputs)
 
     def without_local_stages(self, name: str) -> tuple[Assembly, tuple[Stage, ...]]:
-        """Return what leaves the last row-local stages of a piece out, and those."""
+        """Return an assembly without the last row-local stages of a piece.
+
+        These stages are returned as well.
+        """
         left: tuple[Stage, ...] = ()
         outputs = []
         for output in self.outputs:

@@ -13,11 +13,11 @@ from incremental._blocks.collection import (
 
 
 class Bag(Collection):
-    """A dask bag, such as of documents: its blocks are its partitions, as lists."""
+    """The adapter for a dask bag, such as of documents. Its blocks are lists."""
 
     @property
     def n_blocks(self) -> int:
-        """The number of partitions."""
+        """The number of blocks."""
         return int(self.value.npartitions)
 
     def describe(self) -> str:
@@ -25,13 +25,13 @@ class Bag(Collection):
         return f"dask {type(self.value).__name__}"
 
     def read(self) -> Any:
-        """Return a bag whose partitions are lists, as those of others may be lazy."""
+        """Return a bag whose blocks are lists; others may be iterators."""
         return self.value.map_partitions(list)
 
     def map_blocks(
         self, function: Callable[..., Any], name: str, empty: Any, *args: Any
     ) -> Any:
-        """Return an array of the results for each partition."""
+        """Return an array of the results of a function of each block."""
         check_yields_array(empty, self.value)
         return map_delayed(self.read().to_delayed(), function, name, empty, args)
 

@@ -17,10 +17,11 @@ class Block(Mapping[str, Any]):
     pieces : dict of str to array, sparse matrix, frame or list
         The rows of each input, by its name, such as ``"X"`` or ``"y"``.
     columns : dict, optional
-        The columns that the inputs had before any of them was transformed; those of
-        the pieces by default.
+        The columns of the inputs before X went through stages. By default those of
+        `pieces`.
     digest : bytes, default=b""
-        What the block is recognised by when it is read again, if that matters.
+        The digest by which the block is recognised when it is read again. Empty if
+        it need not be recognised.
 
     Examples
     --------
@@ -84,11 +85,11 @@ class Block(Mapping[str, Any]):
         return Block(self._pieces, self.columns, digest)
 
     def batches(self, size: int | None) -> Iterator[Block]:
-        """Yield the block in parts of at most `size` rows; as it is if that is None."""
+        """Yield batches of at most `size` rows; the block itself if it is None."""
         if size is None:
             yield self
             return
-        # Once, and not for each batch.
+        # Converted once here, and not again for each batch.
         pieces = {name: by_rows(piece) for name, piece in self.items()}
         for start in range(0, self.count_rows(), size):
             rows = slice(start, start + size)

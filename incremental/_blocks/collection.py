@@ -15,7 +15,7 @@ from incremental._blocks.stages import Mapped
 
 
 class Collection(ABC):
-    """Rows in blocks, as a caller passes them: an adapter for one kind of data.
+    """An adapter for one kind of data: it shows any data as rows in blocks.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ class Collection(ABC):
         The data.
     """
 
-    #: Whether it is a dask collection, and not data in memory.
+    #: Whether the data are a dask collection, not data in memory.
     is_lazy: ClassVar[bool] = True
-    #: Whether its rows have labels, by which the rows of others can be checked.
+    #: Whether the rows have index labels, with which pairing can be checked.
     has_index: ClassVar[bool] = False
 
     def __init__(self, value: Any) -> None:
@@ -38,12 +38,12 @@ class Collection(ABC):
 
     @property
     def n_rows(self) -> tuple[int, ...] | None:
-        """The rows of each block; None if they are not known."""
+        """The number of rows of each block; None if not known."""
         return None
 
     @property
     def example(self) -> Any:
-        """What has the columns and types of the data, None if they are not known."""
+        """An object with the columns and types of the data; None if not known."""
         return None
 
     @property
@@ -53,38 +53,38 @@ class Collection(ABC):
 
     @property
     def categories(self) -> Any:
-        """All values that may occur, if the data say so; otherwise None."""
+        """All values that may occur, if the data declare them; otherwise None."""
         return None
 
     @abstractmethod
     def describe(self) -> str:
-        """Say of which kind it is, for errors."""
+        """Name the kind of the data, for error messages."""
 
     @abstractmethod
     def read(self) -> Any:
-        """Return the dask collection whose blocks are those that a fit gets."""
+        """Return what is read: its blocks are those that a fit gets."""
 
     def with_whole_rows(self, name: str) -> Collection:
-        """Return a collection each of whose blocks holds all columns of its rows.
+        """Return a collection of which each block holds all columns of its rows.
 
         Raises
         ------
         ValueError
-            If there is none; the message calls the data `name`.
+            If that is not possible. The message calls the data `name`.
         """
         return self
 
     def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
-        """Return a collection of the same rows, cut where another one is cut.
+        """Return a collection of the same rows, cut where the leader is cut.
 
         Parameters
         ----------
         name : str
-            What errors call the data.
+            What error messages call the data.
         leader : Collection
-            The other one.
+            The collection that says where to cut.
         leader_name : str
-            What errors call that.
+            What error messages call the leader.
 
         Raises
         ------
@@ -103,19 +103,19 @@ class Collection(ABC):
         Parameters
         ----------
         function : callable
-            ``function(block, *args)``; gets the number of the block too, as dask has
-            it.
+            ``function(block, *args)``. dask also passes the number of the block, as
+            ``block_id`` or ``partition_info``, if the function takes it.
         name : str
-            What dask's diagnostics call it.
+            What dask's diagnostics call the tasks.
         empty : array, pandas.Series or pandas.DataFrame
-            No rows of what it returns.
+            An output of the function without rows.
         *args
-            Further arguments, such as a Delayed.
+            Further arguments of the function, such as a Delayed.
         """
 
     @abstractmethod
     def made_up_rows(self) -> Iterator[Any]:
-        """Yield single rows as they may occur in the data, the likeliest first."""
+        """Yield made-up rows, one at a time, the likeliest to be valid first."""
 
     def with_text(self) -> Any:
         """Return the data with empty text in place of missing values."""
@@ -147,7 +147,7 @@ def check_block_counts(
 
 
 def different_lengths(name: str, shape: Any, leader: str, rows: int) -> ValueError:
-    """Return the error for data of another number of rows."""
+    """Return the error for data with another number of rows than the leader."""
     return ValueError(
         f"{name} has shape {shape} but {leader} has {rows} rows; expected the same "
         "number of rows. Pass collections of the same rows."
@@ -157,7 +157,7 @@ def different_lengths(name: str, shape: Any, leader: str, rows: int) -> ValueErr
 def map_delayed(
     parts: list[Any], function: Callable[..., Any], name: str, empty: Any, args: Any
 ) -> Any:
-    """Return an array of unknown lengths, of what a function yields for each part."""
+    """Return an array, of unknown length, of a function's results for blocks."""
     call = dask.delayed(function, name=name, pure=True, traverse=False)
     blocks = [
         da.from_delayed(
@@ -172,12 +172,12 @@ def map_delayed(
 
 
 def check_yields_array(empty: Any, value: Any) -> None:
-    """Check that what is made of blocks without an index is no pandas.
+    """Check that blocks without an index do not become pandas objects.
 
     Raises
     ------
     TypeError
-        If it is.
+        If `empty` is a pandas object.
     """
     if is_pandas(empty):
         raise TypeError(

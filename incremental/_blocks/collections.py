@@ -1,4 +1,4 @@
-"""`as_collection`: the only place that asks which kind of data it is."""
+"""`as_collection`: chooses the adapter for data, by their kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from incremental._blocks.in_memory import InMemory
 
 
 def as_collection(value: Any) -> Collection:
-    """Return the adapter for data of rows.
+    """Return the adapter for data that have rows.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def as_collection(value: Any) -> Collection:
         return Array(value)
     if not is_dask_collection(value):
         return InMemory(value)
-    # The type is asked because a Delayed has every attribute.
+    # The type is asked, not the object, because a Delayed has every attribute.
     if hasattr(type(value), "known_divisions"):
         return Frame(value)
     if hasattr(type(value), "foldby"):

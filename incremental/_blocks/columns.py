@@ -13,24 +13,24 @@ FITTED = "the first that was fitted"
 
 _MOST_LISTED = 10
 
-# For each piece of a block its number of columns, or their names.
+# For each piece of a block, its number of columns or their names.
 Columns = Mapping[str, Any]
 
 
 def columns_of(block: Mapping[str, Any]) -> Columns:
-    """Return the names of the columns of each frame, and the number of others'."""
+    """Return for each piece the names of its columns, or else their number."""
     return {name: _columns(piece) for name, piece in block.items()}
 
 
 def learned_columns(estimator: Estimator) -> Columns:
-    """Return the columns of X that a fitted estimator expects, as far as it says."""
+    """Return the columns of X that a fitted estimator expects, if it says so."""
     names = getattr(estimator, "feature_names_in_", None)
     known = getattr(estimator, "n_features_in_", None) if names is None else names
     return {} if known is None else {"X": known}
 
 
 def declared_columns(X: Any) -> Columns:
-    """Return the columns that a lazy X declares, as far as it does."""
+    """Return the columns that a lazy X declares, if it does."""
     example = as_collection(X).example
     return {} if example is None else columns_of({"X": example})
 
@@ -41,11 +41,11 @@ def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None
     Parameters
     ----------
     columns : dict
-        Of the block.
+        The columns of the block.
     first : dict
-        Of the first block, or of what was fitted before.
+        The columns to compare with, such as those of the first block.
     where : str
-        What has them, for the error.
+        What has the columns `first`, for the message.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def _agree(received: Any, expected: Any) -> bool:
         return True
     if _count(received) != _count(expected):
         return False
-    # Columns of arrays have no names, and scikit-learn heeds none but strings.
+    # An array has no column names. scikit-learn ignores names that are not strings.
     if isinstance(received, int) or isinstance(expected, int):
         return True
     if hasattr(expected, "equals"):

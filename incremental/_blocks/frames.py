@@ -17,12 +17,12 @@ from incremental._blocks.rows import is_pandas
 
 
 class Frame(Collection):
-    """A dask dataframe, a series or an index: its blocks are its partitions.
+    """The adapter for a dask dataframe, series or index. Its blocks are partitions.
 
     Parameters
     ----------
     value : dask dataframe, series or index
-        An index is taken as the series that has it as index too.
+        An index is replaced by the series that has it as values and as index.
     """
 
     has_index = True
@@ -50,7 +50,7 @@ class Frame(Collection):
         return dtype.categories
 
     def describe(self) -> str:
-        """Say if it is a dataframe or a series."""
+        """Say whether it is a dataframe or a series."""
         return f"dask {type(self.value).__name__}"
 
     def read(self) -> Any:
@@ -58,12 +58,15 @@ class Frame(Collection):
         return self.value
 
     def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
-        """Cut the dataframe at the divisions of another one, if both know theirs.
+        """Cut the dataframe at the divisions of the leader.
+
+        This needs known divisions on both sides that begin and end alike.
+        Otherwise the dataframe stays as it is.
 
         Raises
         ------
         ValueError
-            If the number of partitions is another one.
+            If the number of partitions then differs from that of the leader.
         """
         own = self.value
         if isinstance(leader, Frame):
@@ -81,26 +84,26 @@ class Frame(Collection):
                 return self.value.map_partitions(
                     function, *args, meta=empty, token=name
                 )
-            # dask's dataframes know no other kind of result, such as sparse matrices.
+            # A dask dataframe can hold no other result, such as sparse matrices.
             return map_delayed(self.value.to_delayed(), function, name, empty, args)
 
     def made_up_rows(self) -> Iterator[Any]:
-        """Yield rows with ones or zeros, and text, in which no value is missing."""
+        """Yield rows whose numbers are all 1 or all 0, without missing values."""
         for number in (1, 0):
             yield _row(self.value._meta, number)
 
     def with_text(self) -> Any:
-        """Return a series with empty text in place of missing values."""
+        """Return a series without missing values; a dataframe as it is."""
         return self.value.fillna("") if self.value.ndim == 1 else self.value
 
 
 def untuned() -> Any:
-    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
+    """Return a context in which dask does not fuse partitions by its tuning."""
     return dask.config.set({"optimization.tune.active": False})
 
 
 def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:
-    """Return a pandas dataframe with other columns at some positions."""
+    """Return a pandas dataframe of which some columns are replaced, by number."""
     import pandas as pd
 
     parts = [columns.get(n, frame.iloc[:, n]) for n in range(frame.shape[1])]
@@ -131,7 +134,7 @@ def _row(meta: Any, number: int) -> Any:
 
 
 def _filled(column: Any, number: int) -> Any:
-    """Put a number or text in a column of one row, or leave what dask has there."""
+    """Put a number or text into a column of one row; leave other types."""
     kind = getattr(column.dtype, "kind", "O")
     is_text = kind in "OU" and not hasattr(column.dtype, "categories")
     if kind in "biuf" or is_text:

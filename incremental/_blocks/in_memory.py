@@ -14,18 +14,18 @@ from incremental._blocks.rows import n_rows
 
 
 class InMemory(Collection):
-    """An array, a sparse matrix, a frame or a list in memory: it is one block."""
+    """The adapter for an array, sparse matrix, frame or list in memory: one block."""
 
     is_lazy = False
 
     @property
     def n_blocks(self) -> int:
-        """One."""
+        """Always 1."""
         return 1
 
     @property
     def n_rows(self) -> tuple[int, ...] | None:
-        """The number of rows; None if there are none, which scikit-learn refuses."""
+        """The number of rows, in a tuple; None for a value that has no rows at all."""
         shape = getattr(self.value, "shape", None)
         has_rows = hasattr(self.value, "__len__") if shape is None else shape != ()
         return (n_rows(self.value),) if has_rows else None
@@ -36,20 +36,20 @@ class InMemory(Collection):
         return getattr(getattr(self.value, "dtype", None), "categories", None)
 
     def describe(self) -> str:
-        """Say of which type it is."""
+        """Name the type of the data."""
         return f"{type(self.value).__name__} in memory"
 
     def read(self) -> Any:
-        """Return the data; a tuple as a list, as tasks yield tuples of pieces."""
+        """Return the data; a tuple as a list, since tuples hold pieces of a block."""
         return list(self.value) if isinstance(self.value, tuple) else self.value
 
     def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
-        """Cut the data where a dask collection is cut.
+        """Cut the data where a dask leader is cut; leave them if it is in memory.
 
         Raises
         ------
         ValueError
-            If the rows of the other one are not known, or are not as many.
+            If the number of rows of the leader is unknown or another one.
         """
         if not leader.is_lazy:
             return self
@@ -74,10 +74,10 @@ class InMemory(Collection):
         return function(self.value, *args)
 
     def made_up_rows(self) -> Iterator[Any]:
-        """Yield the data, which need no stand-in."""
+        """Yield the data themselves: nothing needs to be made up."""
         yield self.value
 
     def with_text(self) -> Any:
-        """Return a series with empty text in place of missing values."""
+        """Return a series without missing values; other data as they are."""
         is_series = hasattr(self.value, "fillna") and self.value.ndim == 1
         return self.value.fillna("") if is_series else self.value

@@ -20,20 +20,20 @@ from incremental._blocks.stages import Mapped, Stage, apply
 class MappedArray(da.Array):
     """A dask array that remembers its sources, and the stages they went through.
 
-    A fit reads the sources together with y, so that the rows pair even where each
-    computation orders them anew, as a shuffle may; and it can put the stages where they
-    cost least.
+    A fit reads the sources in one graph with y. So their rows pair even if a shuffle
+    orders them anew in each computation. A fit can also choose where X goes through
+    the stages.
 
-    NumPy also puts arrays of this type side by side whose lengths are unknown, which
-    `sklearn.pipeline.FeatureUnion` and `sklearn.compose.ColumnTransformer` do. dask's
-    own refuse that, as they need not have the same rows.
+    NumPy can put two such arrays side by side even if their lengths are unknown.
+    `sklearn.pipeline.FeatureUnion` and `sklearn.compose.ColumnTransformer` need
+    that. dask refuses it for its own arrays, as their rows may differ.
     """
 
     _made: tuple[str, Any, Mapped] | None = None
 
     @classmethod
     def of(cls, array: Any, mapped: Mapped | None) -> MappedArray:
-        """Return a dask array as one.
+        """Make a `MappedArray` of a dask array.
 
         Parameters
         ----------
@@ -48,7 +48,7 @@ class MappedArray(da.Array):
 
     @property
     def mapped(self) -> Mapped | None:
-        """How it was made; None if it was assigned to, or its rows counted, since."""
+        """How the array was made; None if unknown or changed in place since."""
         if self._made is None or self._made[:2] != (self.name, self.chunks[0]):
             return None
         return self._made[2]
@@ -58,11 +58,11 @@ class MappedArray(da.Array):
         return MappedArray.of(super().copy(), self.mapped)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle it as what it is, for scikit-learn's ``n_jobs``."""
+        """Pickle it as a `MappedArray`, for scikit-learn's ``n_jobs``."""
         return type(self), super().__reduce__()[1]
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Put columns side by side; all else is as for other dask arrays."""
+        """Stack columns of arrays of unknown length; leave all else to dask."""
         stacks = func is np.hstack and not kwargs
         stacks = stacks or (func is np.concatenate and kwargs == {"axis": 1})
         uncounted = stacks and any(np.isnan(one.shape[0]) for one in args[0])
@@ -73,12 +73,13 @@ class MappedArray(da.Array):
 
 @dataclass(frozen=True)
 class Beside:
-    """Put what several arrays are made from through their stages, side by side.
+    """A function that puts several arrays side by side, each after its own stages.
 
     Parameters
     ----------
     parts : tuple of (tuple of int, tuple of Stage)
-        For each array, which of the pieces it is made from, and its stages.
+        For each array, the numbers of the pieces that it is made from, and its
+        stages.
     """
 
     parts: tuple[tuple[tuple[int, ...], tuple[Stage, ...]], ...]
@@ -124,7 +125,7 @@ def _beside(arrays: Sequence[Any]) -> MappedArray:
     )
     mapped = Mapped(tuple(sources.values()), (Stage(beside, "hstack"),))
     if all(hasattr(type(source), "known_divisions") for source in mapped.sources):
-        # Each array would read its dataframe for itself, in an order of its own.
+        # Read apart, each array would get the rows in an order of its own.
         joined = _read_together(mapped, joined)
     return MappedArray.of(joined, mapped)
 
@@ -134,10 +135,10 @@ def _name(source: Any) -> str:
 
 
 def _read_together(mapped: Mapped, joined: Any) -> Any:
-    """Return the array that is made of the partitions of dataframes, read together."""
+    """Return the array of mapped dataframes whose partitions are read together."""
     import dask.dataframe as dd
 
-    # Shuffles with tasks order the rows of all columns alike.
+    # A shuffle with tasks gives the rows of all columns the same order.
     with untuned(), dask.config.set({"dataframe.shuffle.method": "tasks"}):
         parts = dd.map_partitions(
             _together, *mapped.sources, meta=(None, "object"), align_dataframes=False

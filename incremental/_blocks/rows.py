@@ -1,4 +1,4 @@
-"""Rows of what is in memory: to count them and to cut them."""
+"""Functions that count and cut the rows of data in memory."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def take_rows(piece: Any, rows: slice) -> Any:
 
 
 def by_rows(piece: Any) -> Any:
-    """Return data whose rows can be taken: sparse matrices in CSR form."""
+    """Return data whose rows can be sliced: a sparse matrix as CSR."""
     return piece.tocsr() if hasattr(piece, "tocsr") else piece
 
 
 def rows_in_cache(X: Any) -> int:
     """Return how many rows of a dense table fit in a processor's cache, at least 1.
 
-    Where the number of columns is unknown it is taken to be 1.
+    Returns 1 if the number of columns is unknown.
     """
     columns = prod(getattr(X, "shape", ())[1:])
     return max(int(CACHED_VALUES // columns), 1) if columns >= 1 else 1

@@ -1,7 +1,7 @@
-"""Stages: what the X of a block goes through without anything learning from it.
+"""Stages: functions that the X of a block goes through, without learning.
 
-A block that goes through a stage in one piece goes through memory twice as often as one
-that does so in parts that fit in the processor's cache.
+X may go through stages whole, or in parts that fit in the processor's cache. Whole,
+it is written to memory and read from it twice as often.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Stage(NamedTuple):
     Attributes
     ----------
     function : callable
-        Gets the X of a block in memory, or a tuple of several. It pickles.
+        Takes the X of a block, or a tuple of several. It can be pickled.
     name : str
         What diagnostics and logs call it, such as ``"transform"``.
     row_local : bool
-        Whether what it yields for some rows of an array is, bit by bit, the same rows
-        of what it yields for the block.
+        Whether it yields for some rows of an array the same bits as for these rows
+        within the whole block.
     """
 
     function: Callable[[Any], Any]
@@ -41,9 +41,10 @@ class Mapped(NamedTuple):
     Attributes
     ----------
     sources : tuple of dask collections
-        What is read, of the same blocks.
+        The collections that are read. They have the same blocks.
     stages : tuple of Stage
-        What the block of the source goes through, or a tuple of the blocks of several.
+        What a block of the source goes through. With several sources the first
+        stage takes a tuple of their blocks.
     """
 
     sources: tuple[Any, ...]
@@ -65,7 +66,7 @@ def local_suffix(stages: Sequence[Stage]) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True)
 class InParts:
-    """The X of a block whose rows go through row-local stages when they are taken.
+    """The X of a block of which rows go through stages only when they are taken.
 
     Parameters
     ----------
@@ -79,9 +80,9 @@ class InParts:
 
     @classmethod
     def of(cls, X: Any, stages: Sequence[Stage]) -> Any:
-        """Put off the stages of a dense array; all else goes through them at once.
+        """Put off the stages of a dense array; apply them to other data at once.
 
-        Rows of others cannot be taken without a copy.
+        Taking rows of other data would need a copy.
         """
         if stages and type(X) is np.ndarray:
             return cls(X, stages)
@@ -97,10 +98,10 @@ class InParts:
 
 
 def apply_in_c_order(stages: Sequence[Stage], X: Any) -> Any:
-    """Put X through row-local stages in parts that fit in the cache.
+    """Put X through row-local stages, a dense array in parts that fit in the cache.
 
-    An array comes out with its rows one after the other in memory. What the stages
-    yield as pandas is returned as it is.
+    If the stages yield arrays, the result is one array in C order. If they yield
+    pandas, X goes through whole and the pandas object is returned.
     """
     parts = InParts.of(X, stages)
     if not isinstance(parts, InParts):

@@ -1,1 +1,1 @@
-"""The only home of scikit-learn's internals: no dask."""
+"""scikit-learn's estimators, and the private names of scikit-learn: no dask."""

@@ -31,7 +31,7 @@ def last_step(estimator: Estimator) -> Any:
 
 
 def leading_steps(estimator: Estimator) -> list[Any]:
-    """Return the first steps of a pipeline, up to one that has to learn.
+    """Return the first steps of a pipeline, before the first one that must learn.
 
     The last step is never among them.
     """
@@ -51,7 +51,7 @@ def only_transforms(estimator: Estimator) -> bool:
 
 
 def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
-    """Let an estimator learn from a block, itself and not a copy.
+    """Let an estimator learn from a block. The estimator itself is changed.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bo
     Returns
     -------
     bool
-        Whether what it learned from was rounded to the float type that it began with.
+        Whether X was rounded to the float type that the estimator began with.
 
     Raises
     ------
     TypeError
-        If its ``partial_fit`` returns another object.
+        If its ``partial_fit`` returns an object other than the estimator.
     """
     if only_transforms(estimator) and not hasattr(estimator, "partial_fit"):
         return False
@@ -94,7 +94,7 @@ def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bo
     X, rounded = in_its_type(estimator, X)
     data = (X,) if y is None else (X, y)
     returned = estimator.partial_fit(*data, **params)
-    # Some of scikit-learn's own return nothing.
+    # Some estimators of scikit-learn return None.
     if returned is not None and returned is not estimator:
         raise TypeError(
             f"{type(estimator).__name__}.partial_fit returned another object "
@@ -107,7 +107,7 @@ def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bo
 def learn_rest(
     estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any], passed: int
 ) -> bool:
-    """Let a pipeline learn from a block whose X went through its first steps already.
+    """Let a pipeline learn from a block whose X has been through its first steps.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def learn_rest(
     X, y, params
         As for `learn`.
     passed : int
-        How many steps X went through. Those of a pipeline at the end of another one are
-        counted on.
+        How many steps X has been through. If the last step is a pipeline too, its
+        steps are counted after those of the outer one.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def learn_rest(
 
 
 def rest_after(estimator: Any, passed: int) -> Any:
-    """Return the part of a pipeline that X has not been through.
+    """Return the part of a pipeline that X has still to go through.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def rest_after(estimator: Any, passed: int) -> Any:
 
 
 def steps_before_last(estimator: Estimator) -> list[Any]:
-    """Return all steps of a pipeline, and of one at its end, but the last."""
+    """Return all steps of a pipeline but the last, including nested last steps."""
     before: list[Any] = []
     while isinstance(estimator, Pipeline):
         before.extend(step for _, step in estimator.steps[:-1])
@@ -174,12 +174,12 @@ def transform(steps: Iterable[Any], X: Any) -> Any:
 def step_params(
     estimator: Estimator, params: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Sort the parameters of a pipeline by the step they are for.
+    """Sort the parameters of a pipeline by the step that they are for.
 
     Raises
     ------
     TypeError
-        If one is for no step.
+        If a parameter belongs to no step.
     """
     names = [name for name, _ in estimator.steps]
     sorted_params: dict[str, dict[str, Any]] = {name: {} for name in names}
@@ -202,7 +202,7 @@ def check_learns(estimator: Estimator) -> None:
     Raises
     ------
     TypeError
-        If it cannot; the message names the part and the ways out.
+        If a part cannot; the message names it and says what to do.
     """
     if not _is_composite(estimator):
         if not hasattr(estimator, "partial_fit"):
@@ -232,7 +232,7 @@ def check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
     Raises
     ------
     TypeError
-        If it does not.
+        If a parameter is unknown.
     """
     if isinstance(estimator, Pipeline):
         inner = step_params(estimator, params)
@@ -251,11 +251,11 @@ def check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
 
 
 def needs_classes(estimator: Estimator) -> bool:
-    """Tell whether an estimator's ``partial_fit`` has to be told the classes."""
+    """Tell whether an estimator's ``partial_fit`` takes the classes."""
     last = last_step(estimator)
     known = _parameters(last)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        # It hands its parameters on, as SelectFromModel does.
+        # Such an estimator hands its parameters on, as SelectFromModel does.
         inner = getattr(last, "estimator", None)
         return "classes" in known or "classes" in _parameters(inner)
     return "classes" in known
@@ -301,7 +301,7 @@ def _learn_columns(columns: Any, X: Any, y: Any) -> bool:
 
 
 def _start_columns(columns: Any, X: Any, y: Any) -> None:
-    """Fit a column transformer, each part of it by learning from the first block."""
+    """Fit a column transformer on the first block; its parts learn from it."""
     given = columns.transformers, columns.remainder
     try:
         columns.transformers = [
@@ -320,7 +320,7 @@ def _start_columns(columns: Any, X: Any, y: Any) -> None:
 
 
 class _FirstBlock(BaseEstimator):  # type: ignore[misc]
-    """A transformer whose ``fit`` learns as from one block."""
+    """A transformer whose ``fit`` learns from one block, as ``partial_fit`` does."""
 
     def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
@@ -345,8 +345,8 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
 
 
 def _is_columns(estimator: Estimator) -> bool:
-    # Not imported, because that costs more than the rest of the package: nothing can
-    # be of a type that is not loaded.
+    # Not imported: importing it takes longer than importing the rest of the package.
+    # No object can be of a type whose module is not loaded.
     kind = getattr(sys.modules.get("sklearn.compose"), "ColumnTransformer", None)
     return kind is not None and isinstance(estimator, kind)
 
@@ -360,7 +360,7 @@ def _is_absent(step: Any) -> bool:
 
 
 def _is_fixed_encoder(estimator: Estimator) -> bool:
-    """Tell whether an encoder's fit depends on its categories alone."""
+    """Tell whether an encoder learns nothing, as its categories are given."""
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
     return (

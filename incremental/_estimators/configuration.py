@@ -1,4 +1,4 @@
-"""scikit-learn's configuration, which each thread and process has of its own."""
+"""scikit-learn's configuration. Each thread and each process has its own."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Configured:
     config: Mapping[str, Any]
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        """Call the function; the thread has its own configuration again afterwards."""
-        # To look is ten times as quick as to change it.
+        """Call the function, then restore the configuration of the thread."""
+        # Reading the configuration is ten times as fast as changing it.
         if get_config() == self.config:
             return self.function(*args, **params)
         with config_context(**self.config):
@@ -40,7 +40,7 @@ def configured(function: Callable[..., Any]) -> Configured:
 
 
 def changed_settings() -> dict[str, Any]:
-    """Return what the caller has configured in another way than a new thread has it.
+    """Return the settings in which the caller differs from a new thread.
 
     Examples
     --------

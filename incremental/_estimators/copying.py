@@ -1,8 +1,7 @@
-"""Copies of estimators and data that go on exactly as the original would.
+"""Copies of estimators and data that behave exactly as the original.
 
-This is the only module that touches an estimator's private state: the nodes of
-`sklearn.cluster.Birch`. Tested with scikit-learn 1.6 and
-1.9.
+This module touches private state of `sklearn.cluster.Birch`: its nodes. Tested with
+scikit-learn 1.6 and 1.9.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from incremental._blocks.rows import is_pandas
 from incremental._estimators.composition import last_step
 from incremental._typing import Estimator
 
-# The shape and type of each array of a value, and the strides of those with gaps.
+# For each array: its shape, its type, and its strides if it has gaps (else None).
 Layout = list[tuple[Any, ...]]
 
 
 def copy_estimator(estimator: Estimator) -> Any:
-    """Return a deep copy that ``partial_fit`` continues as it would the original.
+    """Return a deep copy that learns on exactly as the original would.
 
     Parameters
     ----------
     estimator : estimator
-        It may have been pickled before; its arrays may be read-only.
+        It may come out of a pickle. Its arrays may be read-only.
     """
     copied = _laid_out(copy.deepcopy(estimator), layout_of(estimator))
     for node in _birch_nodes(copied):
-        # The nodes of Birch write to a buffer and read from a view of it. Copying and
-        # pickling make two arrays of them.
+        # A node of Birch writes to a buffer and reads from a view of it. A copy or a
+        # pickle has two separate arrays instead.
         size = len(node.subclusters_)
         node.centroids_ = node.init_centroids_[:size, :]
         node.squared_norm_ = node.init_sq_norm_[:size]
@@ -42,15 +41,16 @@ def copy_estimator(estimator: Estimator) -> Any:
 
 
 class Travelling:
-    """A value whose arrays lie in memory as before when it was pickled.
+    """A value that keeps the memory layout of its arrays when it is pickled.
 
-    Pickle and `copy` leave out the gaps of an array that is a part of another one. The
-    sums of a product are made in another order then, and round differently.
+    An array that is a slice of another one has gaps in memory. Pickle and `copy`
+    leave the gaps out. NumPy then adds up products in another order, and the
+    results are rounded differently.
 
     Parameters
     ----------
     value : object
-        Such as an estimator.
+        Anything that pickles, such as an estimator.
     """
 
     def __init__(self, value: Any) -> None:
@@ -62,7 +62,7 @@ class Travelling:
 
 
 def layout_of(value: Any) -> Layout:
-    """Describe the arrays of a value; empty if none of them has gaps in memory."""
+    """Describe the arrays of a value; return [] if none of them has gaps."""
     arrays = [array for array, _ in _arrays(value)]
     has_gaps = [_has_gaps(array) for array in arrays]
     if not any(has_gaps):
@@ -84,10 +84,10 @@ def _arrived(value: Any, layout: Layout) -> Travelling:
 
 
 def _laid_out(value: Any, layout: Layout) -> Any:
-    """Put gaps into the arrays of a copy, if it has the same arrays."""
+    """Put the gaps back into the arrays of a copy, if they match the layout."""
     found = list(_arrays(value)) if layout else []
     alike = [(array.shape, array.dtype) for array, _ in found]
-    # A class may leave arrays out of its copies.
+    # Some classes leave arrays out of their copies.
     if alike != [(shape, dtype) for shape, dtype, _ in layout]:
         return value
     made: dict[int, Any] = {}
@@ -108,9 +108,10 @@ def _with_strides(array: Any, strides: tuple[int, ...]) -> Any:
 
 
 def _arrays(value: Any) -> Iterator[tuple[Any, Callable[[Any], None]]]:
-    """Yield the arrays in attributes, lists and dicts, and what replaces each.
+    """Yield each array held by a value, and the function that replaces it.
 
-    Those that are in tuples themselves are left out, since nothing can replace them.
+    Arrays in attributes, lists and dicts are found. Arrays that lie directly in a
+    tuple are not, because nothing in a tuple can be replaced.
     """
     seen: set[int] = set()
     stack = [value]
@@ -132,10 +133,10 @@ def _arrays(value: Any) -> Iterator[tuple[Any, Callable[[Any], None]]]:
 
 
 def aligned(piece: Any) -> Any:
-    """Return data at addresses that NumPy's fast loops need, copied if it is not.
+    """Return data that is aligned in memory, copied if need be.
 
-    Data that came over a network may begin anywhere. NumPy takes other code for it,
-    which rounds differently.
+    Data from a network may begin at any address. NumPy then uses slower loops, which
+    round differently.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ def aligned(piece: Any) -> Any:
 def writes_to_input(estimator: Estimator, **params: Any) -> bool:
     """Tell whether an estimator may overwrite the data that it is given.
 
-    Blocks may be part of a persisted collection or of the caller's array.
+    Such an estimator needs a copy: a block may be a view of the caller's array.
 
     Parameters
     ----------

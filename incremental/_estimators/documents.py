@@ -1,4 +1,4 @@
-"""Text as it comes: a missing document is an empty one."""
+"""Documents: empty text replaces missing ones, and tables are refused."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from incremental._typing import Estimator
 
 
 def as_documents(estimator: Estimator, X: Any) -> Any:
-    """Replace what is missing in X by empty text, if an estimator takes documents.
+    """Replace missing values of X by empty text, if an estimator takes documents.
 
-    Vectorisers raise on missing values, which every large collection of text has.
+    Vectorisers raise on missing values, and large collections of text have some.
 
     Parameters
     ----------
@@ -27,12 +27,13 @@ def as_documents(estimator: Estimator, X: Any) -> Any:
     Returns
     -------
     same kind as X
-        Lazy if X is; X itself for estimators that do not take documents.
+        Lazy if X is lazy. X itself if the estimator takes no documents.
 
     Raises
     ------
     ValueError
-        If X is a table: vectorisers would take the names of its columns for documents.
+        If X is a table and the estimator takes documents: it would take the column
+        names, or whole rows, for documents.
     """
     _check_is_no_table(estimator, X)
     if not _takes_documents(estimator):
@@ -41,10 +42,10 @@ def as_documents(estimator: Estimator, X: Any) -> Any:
 
 
 def as_list(estimator: Estimator, X: Any) -> Any:
-    """Return a series of documents as a list, if a vectoriser is to take it.
+    """Return a series of documents as a list, for scikit-learn's vectorisers.
 
-    Vectorisers take one document after the other, and a series that stores its text as
-    Arrow does makes each of them anew: that is nearly a third of the time.
+    A vectoriser takes one document at a time. A series with Arrow storage makes a
+    new string for each of them, which takes nearly a third of the time.
 
     Parameters
     ----------
@@ -90,12 +91,12 @@ def _check_is_no_table(estimator: Estimator, X: Any) -> None:
 
 
 def _takes_a_column(estimator: Estimator, X: Any) -> bool:
-    """Tell whether an estimator would not take the rows of a table for documents."""
+    """Tell whether an estimator needs a single column, where X is a table."""
     if not _takes_documents(estimator):
         return False
     if hasattr(X, "columns"):
         return True
-    # What is to take documents apart itself may take rows.
+    # A vectoriser with a callable of the user's may be meant to take whole rows.
     first = _first_step(estimator)
     own = (getattr(first, name, None) for name in ("analyzer", "preprocessor"))
     return hasattr(first, "analyzer") and not any(map(callable, own))

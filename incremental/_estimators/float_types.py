@@ -1,4 +1,4 @@
-"""Estimators that learn in one float type, and later blocks of another one."""
+"""What to do with later blocks whose float type is not that of the first block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from incremental._typing import Estimator
 
 
 def in_its_type(estimator: Estimator, X: Any) -> tuple[Any, bool]:
-    """Cast X to the float type of what an estimator has learned, if it needs that.
+    """Cast X to the float type in which an estimator has learned, if need be.
 
     Parameters
     ----------
@@ -22,15 +22,16 @@ def in_its_type(estimator: Estimator, X: Any) -> tuple[Any, bool]:
     Returns
     -------
     X : same kind
-        Itself for estimators that take other types than those they began with.
+        X itself if the estimator takes any float type or X has the right one.
     rounded : bool
-        Whether the type of X was a wider one.
+        Whether the cast may have lost digits. For arrays of integers: whether it
+        has.
     """
     wanted = _type_of(estimator)
     own = None if wanted is None else _common_type(X)
     if own is None:
         return X, False
-    # They take float32 as it is, and all else as float64.
+    # Estimators take float32 as it is, and everything else as float64.
     if wanted == (own if own == np.float32 else np.float64):
         return X, False
     cast = X.astype(wanted)
@@ -55,7 +56,7 @@ def _type_of(estimator: Estimator) -> Any:
     attribute = traits_of(estimator).learns_in_type_of
     if attribute is not None:
         return getattr(getattr(estimator, attribute, None), "dtype", None)
-    # What fits clones of another estimator hands X on.
+    # A meta-estimator hands X on to clones of another estimator: ask these.
     inner = getattr(estimator, "__dict__", {})
     clones = [*_listed(inner.get("estimators_")), inner.get("estimator_")]
     types = (_type_of(one) for one in clones if hasattr(one, "get_params"))
@@ -67,12 +68,12 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _common_type(X: Any) -> Any:
-    """Return the type that X has as one NumPy array; None if it is not a plain one."""
+    """Return the type that X has as one NumPy array; None if NumPy has none."""
     if not hasattr(X, "dtypes"):
         dtype = getattr(X, "dtype", None)
         return dtype if isinstance(dtype, np.dtype) else None
     dtypes = list(np.atleast_1d(np.asarray(X.dtypes, dtype=object)))
     if not dtypes or not all(isinstance(dtype, np.dtype) for dtype in dtypes):
         return None
-    # Beside numbers, booleans of pandas make objects.
+    # pandas makes an array of objects of columns with booleans and numbers.
     return np.result_type(*(object if d.kind == "b" else d for d in dtypes))

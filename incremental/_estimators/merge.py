@@ -10,16 +10,16 @@ from incremental._typing import Estimator, EstimatorT
 
 
 class Merge(TypeRegistry):
-    """Merge fitted estimators into one that is fitted on all of their rows.
+    """A function that merges fitted estimators into one fitted on all their rows.
 
-    The type of the first says which function does it. `Incremental` fits estimators of
-    a type that is registered here on all blocks in parallel and merges them in the
-    order of the blocks; a subclass that overrides ``partial_fit`` is fitted serially
-    all the same.
+    What is called is registered for the type of the first estimator. `Incremental`
+    fits an estimator of a registered type on all blocks in parallel, and merges the
+    results in the order of the blocks. A subclass that overrides ``partial_fit`` is
+    fitted serially.
 
     Register another type with ``merge.register``. The function must return a new
-    estimator, equal to one that is fitted on the rows of the first and then on those of
-    the others, and must leave its arguments unchanged.
+    estimator and leave its arguments unchanged. The new estimator must equal one
+    that is fitted first on the rows of the first, then on those of the others.
 
     References
     ----------
@@ -89,7 +89,7 @@ merge = Merge()
 
 
 def merges(estimator: Estimator) -> bool:
-    """Tell whether an estimator's state merges as its ``partial_fit`` builds it."""
+    """Tell whether an estimator's type is registered, with its ``partial_fit``."""
     _register_scikit_learns()
     kind: Any = type(estimator)
     found: Any = merge.find(kind)

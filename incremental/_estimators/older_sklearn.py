@@ -1,7 +1,7 @@
-"""What scikit-learn lacks in some of the versions from 1.6 on.
+"""Replacements for what some scikit-learn versions from 1.6 on lack.
 
-What the lowest supported version has is to be taken out. Tested with scikit-learn 1.6
-and 1.9.
+What the lowest supported version has must be removed here. Tested with scikit-learn
+1.6 and 1.9.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _HASHERS = {
 def requires_fit(estimator: Estimator) -> bool:
     """Tell whether an estimator has to be fitted before it is applied.
 
-    scikit-learn's hashers do not, though its tags say so before 1.7.2.
+    The hashers need no fit, though before 1.7.2 their tags say that they do.
     """
-    # Not imported: nothing can be of a type that is not loaded.
+    # Not imported: no object can be of a type whose module is not loaded.
     kinds = (getattr(sys.modules.get(name), _HASHERS[name], None) for name in _HASHERS)
     if any(kind is not None and isinstance(estimator, kind) for kind in kinds):
         return False
@@ -38,9 +38,10 @@ def requires_fit(estimator: Estimator) -> bool:
 
 
 def chosen_columns(chosen: Any) -> Any:
-    """Return the columns that a fitted column transformer has chosen, to be read.
+    """Return the columns that a fitted column transformer has chosen for a part.
 
-    Those of its `remainder` are in a list that warns when it is read before 1.7.
+    Before 1.7 the columns of `remainder` are in a list that warns when it is read.
+    This returns the list inside it.
     """
     return chosen.data if isinstance(chosen, UserList) else chosen
 
@@ -50,7 +51,7 @@ if find_spec("sklearn.callback") is not None:
 else:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Fit without callbacks, and refuse them."""
+        """A stand-in for scikit-learn's mixin: it refuses all callbacks."""
 
         def set_callbacks(self, *callbacks: Any) -> Any:
             """Say that callbacks need a newer scikit-learn.
@@ -80,5 +81,5 @@ else:
             return False
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a method as it is."""
+        """Return the method unchanged."""
         return method

@@ -1,4 +1,4 @@
-"""`Parts`: how a bundle of independent estimators learns part by part."""
+"""`Parts`: how a bundle of independent estimators is fitted part by part."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 class Parts(ABC):
-    """How the ``partial_fit`` of a type of estimators divides among others.
+    """How estimators of one type (bundles) divide into estimators (parts).
 
-    The parts learn beside each other, each from all blocks. The bundle that they make
-    has to be, bit by bit, the one that its own ``partial_fit`` makes.
+    Each part learns from all blocks, beside the others. The bundle joined from the
+    parts must equal, bit by bit, what its own ``partial_fit`` would have made.
     """
 
     @abstractmethod
     def start(
         self, bundle: Any, params: Mapping[str, Any], n_outputs: int
     ) -> list[Any]:
-        """Return the parts, and make the bundle ready for them if it is not fitted.
+        """Return the parts. Prepare the bundle for them if it is not fitted.
 
         Parameters
         ----------
@@ -31,16 +31,16 @@ class Parts(ABC):
         Returns
         -------
         list of estimator
-            Empty if it cannot be divided, so that it has to learn as a whole.
+            Empty if the bundle cannot be divided and has to learn as a whole.
         """
 
     @abstractmethod
     def targets(self, bundle: Any, y: Any) -> Any:
-        """Return what the parts learn from for the rows of a block, in one object."""
+        """Return, in one object, what all parts learn from in place of y."""
 
     @abstractmethod
     def target(self, targets: Any, number: int) -> Any:
-        """Return what one part learns from, of shape (n_samples,)."""
+        """Return the target of one part, of shape (n_samples,)."""
 
     @abstractmethod
     def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -48,4 +48,4 @@ class Parts(ABC):
 
     @abstractmethod
     def join(self, bundle: Any, parts: list[Any]) -> None:
-        """Put parts that have learned into their bundle."""
+        """Put the fitted parts into their bundle."""

@@ -1,4 +1,4 @@
-"""`TypeRegistry`: functions by the type of estimator that they are for."""
+"""`TypeRegistry`: functions that are registered for types of estimators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class TypeRegistry:
     """Functions by type, found for a type or the nearest of its bases.
 
-    As ``functools.singledispatch`` has them, but that it says which base it was.
+    It works like ``functools.singledispatch``. In addition it tells for which base
+    a function was registered.
     """
 
     def __init__(self) -> None:
@@ -32,15 +33,15 @@ class TypeRegistry:
         Parameters
         ----------
         kind : type or function
-            A function, as a decorator gets it, says by the annotation of its first
-            parameter for which type it is.
+            The type. Or, when used as a bare decorator, the function: the annotation
+            of its first parameter gives the type.
         function : callable, optional
-            What to register, if `kind` is a type; a decorator is returned without it.
+            The function, if `kind` is a type. Without it a decorator is returned.
         """
         return self._functions.register(kind, function)
 
     def find(self, kind: type) -> tuple[type, Any] | None:
-        """Return the nearest base of a type that has a function, and that function."""
+        """Return the nearest registered base and its function; None without one."""
         known = self._functions.registry
         base = next(base for base in kind.__mro__ if base in known)
         return None if base is object else (base, known[base])

@@ -1,8 +1,8 @@
-"""The estimators of scikit-learn whose fitted states merge exactly.
+"""The estimators of scikit-learn whose fitted states merge.
 
-This module reads and writes the fitted attributes of scikit-learn's scalers and of its
-discrete naive Bayes classifiers, which are public, and borrows two private functions
-that decide which features are constant. Tested with scikit-learn 1.6 and 1.9.
+This module reads and writes public fitted attributes of scalers and of discrete
+naive Bayes classifiers. It also uses two private functions, which say which features
+are constant and how to scale them. Tested with scikit-learn 1.6 and 1.9.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def _add_moments(merged: StandardScaler, other: StandardScaler) -> None:
     seen = np.asarray(merged.n_samples_seen_), np.asarray(other.n_samples_seen_)
     counts = seen[0] + seen[1]
     if merged.mean_ is not None:
-        # A feature that has only been missing counts 0 rows and has no mean.
+        # A feature whose values were all missing has a count of 0 and no mean.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share = seen[1] / counts
             delta = other.mean_ - merged.mean_
             mean = merged.mean_ + delta * share
-            # Of an infinite mean, from which there is no difference.
+            # If a mean is infinite, the difference is undefined: use the sums.
             total = merged.mean_ * seen[0] + other.mean_ * seen[1]
             mean = np.where(np.isfinite(mean), mean, total / counts)
             mean = np.where(seen[0] == 0, other.mean_, mean)
@@ -75,7 +75,7 @@ def _merge_max_abs(first: MaxAbsScaler, *others: MaxAbsScaler) -> MaxAbsScaler:
 
 
 def _refit_on_bounds(bounds: list[Any], first: Any, *others: Any) -> Any:
-    """Fit on the extreme rows, which gives what all rows would."""
+    """Fit on made-up rows of the extreme values, which gives the same bounds."""
     merged = clone(first).partial_fit(np.stack(bounds))
     merged.n_samples_seen_ = first.n_samples_seen_ + sum(
         other.n_samples_seen_ for other in others
@@ -105,7 +105,7 @@ def _merge_categorical(first: CategoricalNB, *others: CategoricalNB) -> Categori
         )
         merged.class_count_ += other.class_count_
     merged = _with_probabilities(merged)
-    # That of the rows that came last, as after `partial_fit`.
+    # The categories of the rows that came last, as after `partial_fit`.
     merged.n_categories_ = (first, *others)[-1].n_categories_
     return merged
 
@@ -119,7 +119,7 @@ def _add_padded(one: Any, other: Any) -> Any:
 
 
 def _with_probabilities(merged: Any) -> Any:
-    """Compute what depends on the counts, by learning from rows that cancel out."""
+    """Recompute the probabilities, with two rows whose weights cancel out."""
     names = vars(merged).pop("feature_names_in_", None)
     rows = np.zeros((2, merged.n_features_in_), dtype=int)
     merged.partial_fit(rows, merged.classes_[[0, 0]], sample_weight=[1.0, -1.0])

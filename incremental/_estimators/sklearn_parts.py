@@ -1,4 +1,4 @@
-"""scikit-learn's estimators that are bundles of independent ones."""
+"""How scikit-learn's bundles of independent estimators divide into parts."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from incremental._estimators.parts import Parts
 
 
 class OneVsRestParts(Parts):
-    """`sklearn.multiclass.OneVsRestClassifier`: one classifier for each class."""
+    """How `sklearn.multiclass.OneVsRestClassifier` divides: by class."""
 
     def start(
         self, bundle: Any, params: Mapping[str, Any], n_outputs: int
     ) -> list[Any]:
-        """Return a classifier for each class."""
+        """Return a classifier for each class; one in all for two classes."""
         if set(params) - {"classes"} or n_outputs > 1:
             return []
         if not hasattr(bundle, "estimators_"):
             classes = np.asarray(params["classes"])
             inner = bundle.estimator
-            # So that it learns the classes, and nothing else.
+            # `partial_fit` of the bundle then learns the classes and nothing else.
             bundle.estimator = _Idle()
             try:
                 bundle.partial_fit(np.zeros((len(classes), 1)), classes, classes)
@@ -35,7 +35,7 @@ class OneVsRestParts(Parts):
         return list(bundle.estimators_)
 
     def targets(self, bundle: Any, y: Any) -> Any:
-        """Return a sparse column for each class: which rows are of it."""
+        """Return a sparse column for each class that marks the rows of the class."""
         return bundle.label_binarizer_.transform(y).tocsc()
 
     def target(self, targets: Any, number: int) -> Any:
@@ -43,16 +43,16 @@ class OneVsRestParts(Parts):
         return targets[:, [number]].toarray().ravel()
 
     def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
-        """Return the two classes that each classifier has."""
+        """Return the classes of each part: 0 and 1."""
         return {"classes": np.array((0, 1))}
 
     def join(self, bundle: Any, parts: list[Any]) -> None:
-        """Put the classifiers in."""
+        """Put the classifiers into the bundle."""
         _put_in(bundle, parts)
 
 
 class MultiOutputParts(Parts):
-    """scikit-learn's estimators for several outputs: one for each column of y."""
+    """How `sklearn.multioutput` estimators divide: by column of y."""
 
     def start(
         self, bundle: Any, params: Mapping[str, Any], n_outputs: int
@@ -81,7 +81,7 @@ class MultiOutputParts(Parts):
         return {} if classes is None else {"classes": classes[number]}
 
     def join(self, bundle: Any, parts: list[Any]) -> None:
-        """Put the estimators in."""
+        """Put the estimators into the bundle."""
         _put_in(bundle, parts)
 
 

@@ -42,7 +42,7 @@ _TRAITS = {
 def register(module: str) -> None:
     """Register the traits of the estimators of a module that is loaded."""
     for name, traits in _TRAITS[module].items():
-        # Versions differ in what they have, and the module may be half loaded.
+        # A version may lack an estimator, and the module may be half loaded.
         kind = getattr(sys.modules[module], name, None)
         if kind is not None and kind not in traits_of:
             traits_of.register(kind, partial(_always, traits))

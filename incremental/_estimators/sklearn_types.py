@@ -1,7 +1,7 @@
-"""scikit-learn's classes as a type checker is to see them: it has no types itself.
+"""scikit-learn's classes, with types for a type checker.
 
-A class that inherits from something untyped has every attribute to a type checker,
-which would then find no misspelt method of ours.
+scikit-learn has no types. To a type checker a class that inherits from an untyped one
+has every attribute. It would then find no misspelt method of this library.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     class BaseEstimator:
-        """Has parameters."""
+        """An object with parameters."""
 
         def get_params(self, deep: bool = True) -> dict[str, Any]:
             """Return the parameters by name."""
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
             """Return the tags."""
 
     class MetaEstimatorMixin:
-        """Marks an estimator that wraps another one."""
+        """An estimator that wraps another one."""
 
     class CallbackSupportMixin:
-        """Has callbacks."""
+        """An estimator that takes callbacks."""
 
         def set_callbacks(self, *callbacks: Any) -> Self:
             """Set the callbacks of a fit."""
 
     def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
-        """Let a method be there only where a check says so."""
+        """Make a method available only if a check passes."""
 
     def with_callbacks(fit: Method) -> Method:
-        """Let a fit set up and tear down its callbacks."""
+        """Make a ``fit`` set up its callbacks and tear them down."""
 else:
     from sklearn.base import BaseEstimator, MetaEstimatorMixin
     from sklearn.utils.metaestimators import available_if

@@ -15,28 +15,28 @@ from incremental._typing import Estimator
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of an estimator. By default nothing is.
+    """What is known of an estimator. By default nothing is known.
 
-    Each trait speaks of some methods: it does not hold for a subclass, or an estimator,
-    that has others of these names.
+    Each trait is about some methods of the estimator. A subclass, or an instance,
+    that overrides one of these methods loses the trait.
 
     Parameters
     ----------
     ignores_y : bool, default=False
         Its ``partial_fit`` learns nothing from y.
     cacheable : bool, default=False
-        Its states, learned from parts of a block and merged, are as good as the one
-        learned from the block: a block may be cut to fit in the processor's cache.
+        A state learned from a block may be replaced by the merge of states learned
+        from parts of it. So the block may be cut to fit in the processor's cache.
     row_local : bool, default=False
-        What its ``transform`` yields for some rows of an array is, bit by bit, the same
-        rows of what it yields for all.
+        Its ``transform`` yields for some rows of an array the same bits as for these
+        rows within the whole array.
     learns_row_by_row : bool, default=False
-        Its ``partial_fit`` takes one row after the other, from a copy in C order: how X
-        lies in memory makes no difference, not by a bit.
+        Its ``partial_fit`` copies X in C order and takes one row after the other.
+        So the memory layout of X does not change a single bit of the result.
     learns_in_type_of : str or None, default=None
-        The learned attribute whose float type later blocks have to have.
+        The name of the learned attribute whose float type later blocks must have.
     parts : Parts or None, default=None
-        How its ``partial_fit`` divides among estimators that learn independently.
+        How it divides into estimators that learn independently.
     """
 
     ignores_y: bool = False
@@ -47,12 +47,12 @@ class Traits:
     parts: Parts | None = None
 
 
-# The methods that each trait speaks of; a trait without any holds for all subclasses.
+# The methods that each trait is about. A trait not listed holds for all subclasses.
 _METHODS: dict[str, tuple[str, ...]] = {
     "ignores_y": ("partial_fit",),
     "cacheable": ("partial_fit",),
     "row_local": ("transform",),
-    # scikit-learn's own SGD models share a method below it.
+    # scikit-learn's SGD models do the work in `_partial_fit`.
     "learns_row_by_row": ("partial_fit", "_partial_fit"),
     "parts": ("partial_fit",),
 }
@@ -69,10 +69,10 @@ _WITH_TRAITS = (
 
 
 class TraitsTable(TypeRegistry):
-    """The traits of types of estimators; called with an estimator it returns them.
+    """A function that returns the `Traits` of an estimator, by its type.
 
-    Register another type with `register`, as with ``functools.singledispatch``: with a
-    function that returns the `Traits` of an estimator of that type.
+    Register another type with `register`, as with ``functools.singledispatch``. The
+    function to register takes an estimator of the type and returns its `Traits`.
 
     Examples
     --------
@@ -129,7 +129,7 @@ traits_of = TraitsTable()
 
 
 def _is_other(estimator: Estimator, known: type, method: str) -> bool:
-    # Not by `getattr`, which makes a new function of what `available_if` decorates.
+    # `getattr` would return a new function each time for `available_if` methods.
     own, its = (getattr_static(kind, method, None) for kind in (type(estimator), known))
     return own is not its or method in vars(estimator)
 
@@ -140,8 +140,8 @@ def has_callbacks(estimator: Any) -> bool:
 
 
 def _register_scikit_learns() -> None:
-    # Not imported, because that costs more than the rest of the package: nothing can
-    # be of a type that is not loaded.
+    # Not imported: importing it takes longer than importing the rest of the package.
+    # No object can be of a type whose module is not loaded.
     for module in _WITH_TRAITS:
         if module in sys.modules:
             table = import_module("incremental._estimators.sklearn_traits")

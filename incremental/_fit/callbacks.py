@@ -1,7 +1,7 @@
-"""scikit-learn's callbacks, told of the passes of a fit and of their blocks.
+"""scikit-learn's callbacks: they are told of the passes of a fit and their blocks.
 
-This is the only module that touches the private state of scikit-learn's callback
-support: the list of an estimator's callbacks, to spare fits that have none. Tested with
+This is the only module that touches the private side of scikit-learn's callback
+support: the context of a fit, which only its own estimators are meant to make. Tested with
 scikit-learn 1.9.
 """
 
@@ -25,7 +25,7 @@ from incremental._typing import Estimator
 
 
 class FitTasks:
-    """The tasks of a fit: it has passes, and they have blocks.
+    """The fit, its passes and their blocks, as tasks of scikit-learn's callbacks.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class FitTasks:
         With callbacks, during its fit.
     max_iter : int
     X, y : array-like or collection
-        As they are given to the fit. Callbacks get X as it is, and y computed; what
-        their fitted estimator predicts for X is computed too, as scorers need it, from
-        the blocks that y is taken from.
+        The arguments of the fit. Callbacks get X as it is, and y computed. The
+        predictions that scorers ask for are computed too, from the same blocks as
+        y.
 
     References
     ----------
@@ -54,7 +54,7 @@ class FitTasks:
         self._block: Any = None
 
     def begin_pass(self, progress: Progress) -> None:
-        """Begin the task of a pass, and that of its first block."""
+        """Begin the task of a pass, and that of its next block."""
         n_blocks = len(progress.order)
         self._blocks_left = n_blocks - progress.place
         while self._passes < len(progress.history):  # before a checkpoint
@@ -105,7 +105,7 @@ class FitTasks:
         )
 
     def _look(self, learned: Estimator) -> tuple[Any, OnBlocks | None]:
-        """Return the fitted wrapper, and its estimator on the blocks if there are."""
+        """Return the fitted wrapper and, if X is lazy, its estimator on blocks."""
         fitted = copy.copy(self._estimator)
         fitted.estimator_ = copy_estimator(learned)
         if self._blocks is None:
@@ -128,7 +128,7 @@ class FitTasks:
 
 
 def _attributes(fitted: Any, on_blocks: OnBlocks | None) -> dict[str, Any]:
-    """Return what callbacks' fitted estimator has beside its parameters."""
+    """Return the attributes, beside parameters, that callbacks need to score."""
     attributes = {"estimator_": fitted.estimator_}
     if on_blocks is None:
         return attributes

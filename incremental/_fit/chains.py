@@ -1,4 +1,4 @@
-"""`arrange`: the chains of a pass, as its plan has them."""
+"""`arrange`: makes the chains that carry out the plan of a pass."""
 
 from __future__ import annotations
 
@@ -59,9 +59,11 @@ def arrange(
     fresh : estimator
         One that is not fitted, to clone.
     fitting : Fitting
-        Where the pass begins; without an estimator, that is a clone of `fresh`.
+        The state at which the chains begin. If it has no estimator, a clone of
+        `fresh` is taken.
     expected : bytes or None
-        The digests of the blocks in the order of the pass, if they are compared.
+        The digests of the blocks in the order of the pass; None if blocks are not
+        compared.
     """
     work: list[Function] = [] if expected is None else [Recognise(plan.local)]
     name = "transform"
@@ -78,7 +80,7 @@ def arrange(
         chains, join = _parts(plan, fitting, work)
     first, *others = chains
     if expected is not None:
-        # One of them keeps the digests for all.
+        # The first chain keeps the digests for all chains.
         first = first._replace(step=Compared(first.step, expected))
     chains = [one._replace(step=configured(one.step)) for one in (first, *others)]
     prepare = Preparation(configured(compose_left(*work)), name) if work else None
@@ -92,7 +94,7 @@ def _only(fittings: list[Fitting]) -> Fitting:
 def _parts(
     plan: FitPlan, fitting: Fitting, work: list[Function]
 ) -> tuple[list[Chain[Fitting]], Callable[[list[Fitting]], Fitting]]:
-    """Return a chain for each part of the learner, or one for all of it."""
+    """Return one chain for each part, or one for the whole learner."""
     whole = [Chain(fitting, plan.learner)]
     if plan.parts is None:
         return whole, _only
@@ -123,7 +125,7 @@ def _parts(
 
 
 def _shell(bundle: Any) -> Any:
-    """Return a bundle without its parts, which need not travel with the blocks."""
+    """Return a bundle without its parts, so that these do not travel."""
     shell = copy.copy(bundle)
     shell.estimators_ = []
     return shell
@@ -131,7 +133,7 @@ def _shell(bundle: Any) -> Any:
 
 @dataclass(frozen=True)
 class Divide:
-    """Put what the parts of a bundle learn from in the place of y.
+    """A function that replaces the y of a block by the targets of all parts.
 
     Parameters
     ----------
@@ -146,7 +148,7 @@ class Divide:
     params: Mapping[str, Any]
 
     def __call__(self, block: Block) -> Block:
-        """Return the block with the targets of all parts; one without rows as it is.
+        """Return the block with these targets; unchanged if it has no rows.
 
         Raises
         ------
@@ -162,14 +164,14 @@ class Divide:
 
 @dataclass(frozen=True)
 class FitPart:
-    """Fit one part of a bundle on a block more.
+    """A function that fits one part of a bundle on one more block.
 
     Parameters
     ----------
     fit : PartialFit
     kind : Parts
     number : int
-        Of the part.
+        The number of the part.
     """
 
     fit: PartialFit

@@ -1,8 +1,9 @@
-"""Checkpoints: the progress of a fit in files, from which the same fit goes on.
+"""Checkpoints: the progress of a fit, saved in files so that it can be resumed.
 
-A checkpoint is one file: a line that says what it is, a line with the SHA-256 of what
-follows, a line of JSON that says what it holds (the manifest), and a pickle. Whoever
-can write to the directory can therefore run code in the process that reads it.
+A checkpoint is one file of four things. The first line names the format. The second
+is the SHA-256 of everything else. The third is the manifest, a line of JSON. The rest
+is a pickle. Whoever can write to the directory can therefore run code in the process
+that reads it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ KEPT = 2
 
 
 class Checkpoints:
-    """The checkpoints of one fit, in a directory that it has while it is entered.
+    """The checkpoints of one fit. The fit owns their directory while it is entered.
 
     Parameters
     ----------
@@ -49,15 +50,15 @@ class Checkpoints:
     every : int
         How many blocks are fitted between two checkpoints.
     fingerprint : dict of str to str
-        What the fit depends on, see `fingerprint`. A checkpoint of another one is
-        refused.
+        What the fit depends on, see `fingerprint`. A checkpoint with another
+        fingerprint is refused.
 
     Raises
     ------
     PermissionError
         If others may write to the directory, or have written what is in it.
     RuntimeError
-        When it is entered, if another fit has the directory.
+        On entering, if another fit uses the directory.
     """
 
     def __init__(self, url: Any, every: int, fingerprint: Mapping[str, str]) -> None:
@@ -92,11 +93,11 @@ class Checkpoints:
             self._termination.__exit__(kind, error, traceback)
 
     def begin_pass(self, progress: Progress) -> None:
-        """Hear that from now on there is something to save."""
+        """Note that from now on there is progress to save."""
         self._termination.hold_back()
 
     def end_block(self, event: BlockFitted) -> bool:
-        """Save the progress if it is time, or if the process is to end."""
+        """Save the progress if one is due, or if the process is asked to end."""
         asked_for = self._termination.asked_for
         if asked_for or event.progress.n_fitted % self.every == 0:
             self.save(replace(event.progress, fitting=event.load()))
@@ -105,7 +106,7 @@ class Checkpoints:
         return False
 
     def end_pass(self, progress: Progress) -> bool:
-        """Save the progress if the process is to end."""
+        """Save the progress if the process is asked to end."""
         if self._termination.asked_for:
             self.save(progress)
             self._termination.leave()
@@ -122,7 +123,7 @@ class Checkpoints:
         newest = _name(progress)
         self._write(newest, progress)
         self._own.add(newest)
-        # One that is ahead was torn, as the fit went on from before it.
+        # A later checkpoint was damaged, since the fit was resumed before it.
         kept = sorted(name for name in self._own if name <= newest)[-KEPT:]
         for name in [*self._own.difference(kept), *self._old]:
             self._remove(name)
@@ -130,20 +131,20 @@ class Checkpoints:
         self._old = []
 
     def load(self) -> Progress | None:
-        """Return the progress in the last checkpoint that is whole; None without one.
+        """Return the progress in the newest intact checkpoint; None without one.
 
         Raises
         ------
         ValueError
             If it belongs to another fit; the message says what differs.
         PermissionError
-            If somebody else may have written it.
+            If another user may have written it.
         RuntimeError
             If another version wrote it, in a format that this one cannot read.
         """
         finished = self._folder.names(FINISHED)
         names = self._folder.names(NAME)
-        # Whoever finished a fit there may have been stopped before all were removed.
+        # A finished fit may have been stopped before it removed its checkpoints.
         over = max(finished, default="").removeprefix("finished-")
         self._own = {name for name in names if name > over}
         self._old = [*(name for name in names if name <= over), *finished]
@@ -166,18 +167,18 @@ class Checkpoints:
         return None
 
     def mark_finished(self, progress: Progress, *, keep: bool) -> None:
-        """Mark the last checkpoint, so that no fit goes on from it or those before.
+        """Mark the newest checkpoint as finished, so that no fit is resumed from it.
 
-        This comes before the estimator is handed over: a fit that is interrupted
-        between the two has to begin anew, and none ever goes on with one that is over.
-        A failure is a warning, since the fit succeeds.
+        The mark is set before the estimator is handed over. A fit that is stopped
+        between the two begins anew. So no fit that is over is ever resumed. If the
+        mark cannot be set, a warning is given, since the fit has succeeded.
 
         Parameters
         ----------
         progress : Progress
             At the end of the fit.
         keep : bool
-            Whether to write one of the end, unless the last is of the same block.
+            Whether to write a final checkpoint, if there is none at this block.
         """
         last = _name(progress)
         if keep and last not in self._own:
@@ -199,7 +200,7 @@ class Checkpoints:
             self._mark(name)
         old = [name for name in self._old if name not in self._marked]
         gone = [self._remove(name) for name in [*own[spare:], *old]]
-        # The mark goes last, and not before all that are unmarked.
+        # The mark is removed last, and only if all unmarked ones are gone.
         if all(gone) and not keep:
             for name in self._marked:
                 self._remove(name)
@@ -258,7 +259,7 @@ class Checkpoints:
 
 
 def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
-    """Describe what a fit depends on, in words that a message can compare.
+    """Describe what a fit depends on, as texts that an error message can show.
 
     Parameters
     ----------
@@ -274,7 +275,7 @@ def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
     Raises
     ------
     TypeError
-        If a value cannot be told from others; a note names it.
+        If equal values cannot be recognised as equal; a note names the parameter.
     """
     packages = ("dask-incremental", "numpy", "scikit-learn")
     versions = {f"the version of {name}": version(name) for name in packages}
@@ -300,7 +301,7 @@ def _described(value: Any) -> str:
     if isinstance(value, type):
         return f"class {value.__module__}.{value.__qualname__}"
     if hasattr(value, "get_params") and not isinstance(value, FrozenEstimator):
-        # It is cloned, so that nothing else of it matters.
+        # An estimator is cloned, so that only its type and parameters matter.
         params = sorted(value.get_params(deep=False).items())
         inner = ", ".join(f"{name}={_described(one)}" for name, one in params)
         return f"{type(value).__module__}.{type(value).__qualname__}({inner})"
@@ -312,7 +313,7 @@ def _described(value: Any) -> str:
 
 
 def pickled(value: Any) -> bytes:
-    """Pickle what a checkpoint holds, with cloudpickle what pickle cannot.
+    """Pickle the content of a checkpoint, with cloudpickle if pickle fails.
 
     Raises
     ------
@@ -341,18 +342,18 @@ def _check(data: bytes) -> bytes:
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Take a checkpoint apart.
+    """Split a checkpoint into its manifest and its pickle.
 
     Raises
     ------
     ValueError
-        If it is torn, or something else.
+        If it is damaged, or no checkpoint.
     RuntimeError
         If it is whole, but of another format.
     """
     magic, check, rest = (*data.split(b"\n", 2), b"", b"")[:3]
     magic += b"\n"
-    # The first format left its own line out.
+    # The checksum of the first format did not cover the first line.
     of_first = magic == _FIRST and check == _check(rest)
     if not of_first and check != _check(magic + rest):
         raise ValueError(f"its {len(data)} bytes are not those that were written")

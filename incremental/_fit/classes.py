@@ -24,8 +24,8 @@ _MOST_LISTED = 10
 def find_classes(estimator: Estimator, y: Any) -> Any:
     """Find the classes in y.
 
-    They are the categories of a categorical y, if known, and otherwise the values that
-    one parallel pass over y alone finds.
+    If y is categorical and dask knows its categories, these are the classes. Otherwise
+    one parallel pass over y alone finds them.
 
     Parameters
     ----------
@@ -35,8 +35,9 @@ def find_classes(estimator: Estimator, y: Any) -> Any:
 
     Returns
     -------
-    ndarray of shape (n_classes,), or a list of them, one for each output. The numbers
-    of the outputs if the estimator takes several outputs as labels.
+    ndarray of shape (n_classes,), or a list of them
+        A list has one entry for each output. If the estimator takes several outputs
+        as labels, the classes are the numbers of the outputs.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def find_classes(estimator: Estimator, y: Any) -> Any:
 
 
 def as_classes(classes: Any) -> Any:
-    """Check the classes that are given.
+    """Check the `classes` that the user gives; sort them if they are a set.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def as_classes(classes: Any) -> Any:
     Raises
     ------
     TypeError
-        If they are something else.
+        If `classes` is of another kind.
     """
     if isinstance(classes, set | frozenset):
         return sorted(classes)
@@ -81,12 +82,12 @@ def as_classes(classes: Any) -> Any:
 
 
 def check_classes(y: Any, classes: Any) -> None:
-    """Check that y holds no class but the known ones.
+    """Check that y holds only known classes.
 
     Raises
     ------
     ValueError
-        If it does, or if values are missing; the message names them, ten at most.
+        If not, or if values are missing. The message names up to ten classes.
     """
     columns = _columns(y)
     per_output = classes if _is_nested(classes) else [classes]
@@ -113,7 +114,7 @@ def _listed(classes: Any) -> str:
 
 
 def n_outputs(y: Any) -> int:
-    """Count the columns of y; 1 if it has none of its own."""
+    """Count the columns of y; 1 if it has one dimension."""
     if y is None:
         return 1
     shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape

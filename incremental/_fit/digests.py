@@ -1,4 +1,4 @@
-"""Digests of blocks: whether one that is read again is what was fitted."""
+"""Digests of blocks, to check that a block read again is still the same."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _ROWS = 64
 def digest(block: Block, stages: Sequence[Stage] = ()) -> bytes:
     """Describe a block by its lengths, names and types, and by some of its rows.
 
-    These are the first, the last and others that are spread evenly over the block. It
-    makes no difference how the block lies in memory.
+    These rows are the first, the last and some spread evenly between. The memory
+    layout of the block makes no difference.
 
     Parameters
     ----------
     block : Block
     stages : sequence of Stage
-        Row-local ones that X is still to go through.
+        Row-local stages that X has still to go through.
     """
     found = blake2b(digest_size=DIGEST_SIZE)
     if n_rows(block["X"]):
@@ -49,7 +49,7 @@ def digest(block: Block, stages: Sequence[Stage] = ()) -> bytes:
 
 
 def _some_rows(piece: Any) -> list[Any]:
-    """Cut out rows, as slices: to take them one by one costs ten times as much."""
+    """Cut rows out with slices: one by one would take ten times as long."""
     step = -(-n_rows(piece) // _ROWS)
     return [
         take_rows(piece, slice(None, None, step)),
@@ -58,13 +58,13 @@ def _some_rows(piece: Any) -> list[Any]:
 
 
 def _parts(rows: Any) -> list[bytes]:
-    """Return what makes rows different from others, however they lie in memory."""
+    """Return bytes that are equal for equal rows, whatever their memory layout."""
     if is_pandas(rows):
         if rows.ndim == 1:
             return [repr((rows.name, _type(rows.dtype))).encode(), *_values(rows)]
         types = list(map(_type, rows.dtypes.to_numpy()))
         about = repr([list(rows.columns), types]).encode()
-        # One type after the other, as a column at a time takes many times as long.
+        # All columns of a type at once: one at a time takes many times as long.
         alike = [np.flatnonzero(np.equal(types, one)) for one in dict.fromkeys(types)]
         groups = (rows.iloc[:, at] for at in alike) if len(alike) > 1 else (rows,)
         return [about, *(part for one in groups for part in _values(one))]
@@ -81,7 +81,7 @@ def _type(dtype: Any) -> str:
 
 @dataclass(frozen=True)
 class Recognise:
-    """Note the digest of a block in it.
+    """A function that stores in a block its digest.
 
     Parameters
     ----------
@@ -98,26 +98,26 @@ class Recognise:
 
 @dataclass(frozen=True)
 class Compared:
-    """Learn from a block that is what it was in the pass before, and keep its digest.
+    """A step that first checks the digest of the block, and then keeps it.
 
     Parameters
     ----------
     step : callable
         ``step(fitting, block) -> Fitting``
     expected : bytes
-        The digests of the blocks in the order of the pass; `UNKNOWN` for any.
+        The digests of the blocks in the order of the pass. `UNKNOWN` fits any.
     """
 
     step: Callable[[Fitting, Any], Fitting]
     expected: bytes
 
     def __call__(self, fitting: Fitting, block: Any) -> Fitting:
-        """Return the fitting after one more block, which has its digest.
+        """Return the fitting after one more block, with its digest added.
 
         Raises
         ------
         ValueError
-            If the block is not what it was.
+            If the block differs from what was read before.
         """
         place = len(fitting.digests)
         if self.expected[place : place + DIGEST_SIZE] not in (block.digest, UNKNOWN):
@@ -127,7 +127,7 @@ class Compared:
 
 
 def digests_of_some(blocks: Blocks, positions: Sequence[int]) -> dict[int, bytes]:
-    """Read the first, the last and one between of some blocks.
+    """Read the first, the middle and the last of the given blocks.
 
     Parameters
     ----------
@@ -144,13 +144,16 @@ def digests_of_some(blocks: Blocks, positions: Sequence[int]) -> dict[int, bytes
 
 
 def check_same(blocks: Blocks, progress: Progress) -> None:
-    """Read some blocks again: of those fitted the first, the last and another.
+    """Read some blocks again and compare them with what was read before.
+
+    These are the held-out blocks that are known, and of the fitted blocks the first,
+    the last and a random one between.
 
     Parameters
     ----------
     blocks : Blocks
     progress : Progress
-        Of a fit that goes on.
+        The progress of a fit that is resumed.
 
     Raises
     ------
@@ -168,15 +171,15 @@ def check_same(blocks: Blocks, progress: Progress) -> None:
 def check_digests(
     blocks: Blocks, expected: Mapping[int, bytes], whose: str = ""
 ) -> None:
-    """Read blocks again.
+    """Read blocks again and compare their digests.
 
     Parameters
     ----------
     blocks : Blocks
     expected : dict of int to bytes
-        What describes each of them, by its position.
+        The digest of each block, by its position.
     whose : str, default=""
-        Which data they are of, for the error.
+        Whose blocks they are, for the message.
 
     Raises
     ------

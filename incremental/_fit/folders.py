@@ -1,4 +1,4 @@
-"""Folders of files that nobody else can write, and that one process has at a time."""
+"""Folders for checkpoints: who may write to them, and which process uses them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ else:
 
 LOCK = "fit.lock"
 
-# In bytes; what says who has a lock is shorter.
+# The longest lock file that is read, in bytes. What a fit writes there is shorter.
 _LONGEST = 1_000
 
 
@@ -57,10 +57,10 @@ def open_folder(url: Any) -> LocalFolder | RemoteFolder:
 
 
 class LocalFolder:
-    """A directory of the user's own.
+    """A local directory that belongs to the user.
 
-    Whose files and parents may be written to by whom is checked as OpenSSH does it for
-    its keys.
+    Nobody else may write to its files, to it or to the directories above it. OpenSSH
+    checks its keys in a similar way.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class LocalFolder:
     """
 
     def __init__(self, path: str) -> None:
-        # Links may be changed by whoever owns them.
+        # Links are resolved, since their owners may change them.
         self.path = os.path.realpath(path)
         self._lock: FileIO | None = None
         self._has = False
@@ -77,19 +77,19 @@ class LocalFolder:
         _check_folder(self.path)
 
     def lock(self) -> None:
-        """Keep other processes out, until `unlock` or the end of this one.
+        """Keep other processes out, until `unlock` or the end of this process.
 
         Raises
         ------
         RuntimeError
-            If another one has the folder.
+            If another process uses the folder.
         FileExistsError
-            If there is something else in place of the lock.
+            If something other than a lock file has its name.
         """
         path = self._at(LOCK)
         _LOCKED.add(self)
         while not self._has:
-            # Noted before it is locked, so that it is released after Ctrl-C.
+            # Stored before it is locked, so that Ctrl-C leaves no lock behind.
             self._lock = file = _open_lock(path)
             try:
                 _lock_file(file.fileno())
@@ -129,7 +129,7 @@ class LocalFolder:
             self._remove_lock()
 
     def forget_lock(self) -> None:
-        """Leave the lock to the process that this one was forked from."""
+        """Close the lock of the parent in a forked child, without releasing it."""
         if self._lock is not None:
             self._lock.close()
         self._lock, self._has = None, False
@@ -146,18 +146,18 @@ class LocalFolder:
             )
 
     def names(self, name: re.Pattern[str]) -> list[str]:
-        """Return the names of files that match, in order."""
+        """Return the sorted names of the files that match a pattern."""
         with os.scandir(self.path) as entries:
             files = [one.name for one in entries if not _is_folder(one)]
         return sorted(filter(name.fullmatch, files))
 
     def read(self, name: str) -> bytes:
-        """Return what is in a file.
+        """Return the content of a file.
 
         Raises
         ------
         PermissionError
-            If somebody else may have written it.
+            If another user may have written it.
         """
         path = self._at(name)
         _check_file(path, os.lstat(path))
@@ -166,7 +166,7 @@ class LocalFolder:
             return file.read()
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file so that it is there as a whole or not at all."""
+        """Write a file that is there either as a whole or not at all."""
         part = self._at(f"{name}.{uuid4().hex}.part")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
@@ -206,9 +206,9 @@ class LocalFolder:
 
 
 class RemoteFolder:
-    """A folder of a file system that fsspec opens.
+    """A folder in a file system that fsspec opens.
 
-    Who may write to it is not known.
+    Who may write to it is not checked.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ class RemoteFolder:
         Raises
         ------
         RuntimeError
-            If another one has the folder, or left its lock there.
+            If another process uses the folder, or left its lock there.
         """
         _LOCKED.add(self)
         self._lock = mine = _myself()
@@ -254,7 +254,7 @@ class RemoteFolder:
             )
 
     def forget_lock(self) -> None:
-        """Leave the lock to the process that this one was forked from."""
+        """Forget the lock of the parent in a forked child."""
         self._lock = b""
 
     def names(self, name: re.Pattern[str]) -> list[str]:
@@ -309,12 +309,12 @@ def _forget_locks() -> None:
         folder.forget_lock()
 
 
-# A child would keep the lock of a process that is killed, and remove that of one that
-# is not.
+# A forked child must forget the locks. It would keep the lock of a parent that was
+# killed, and remove the lock of a parent that still runs.
 if sys.platform != "win32":
     os.register_at_fork(after_in_child=_forget_locks)
 
-# Links are not followed, and what is no file is not waited for.
+# Do not follow links, and do not wait for pipes or devices.
 _FLAGS = (
     getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
@@ -323,7 +323,7 @@ _FLAGS = (
 
 
 def _open(path: str, flags: int) -> int:
-    """Open a file that nobody else may write to, whatever the umask."""
+    """Open a file and let nobody else write to it, whatever the umask is."""
     number = os.open(path, flags, 0o600)
     if os.name == "posix":
         os.fchmod(number, 0o600)
@@ -331,7 +331,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def _open_lock(path: str) -> FileIO:
-    """Open the file of a lock, made if it is not there, and nothing else."""
+    """Open the lock file, or make it. Anything else of that name is refused."""
     flags = os.O_RDWR | _FLAGS
     while True:
         with suppress(FileExistsError):
@@ -376,7 +376,7 @@ def _myself() -> bytes:
 
 
 def _about(holder: bytes) -> dict[str, Any]:
-    """Return what is known of who has a lock; nothing if it is none."""
+    """Return what a lock file says of its process; {} if it is no lock file."""
     try:
         about = json.loads(holder)
     except ValueError:
@@ -386,10 +386,10 @@ def _about(holder: bytes) -> dict[str, Any]:
 
 
 def _is_dead(holder: bytes) -> bool:
-    """Tell whether a process of this machine, that had a folder, is no more."""
+    """Tell whether the process of a lock was on this machine and has ended."""
     about = _about(holder)
     same = about.get("host") == platform.node()
-    # On Windows asking ends the process.
+    # On Windows `os.kill` would end the process.
     if not same or about.get("processes") != _processes() or os.name != "posix":
         return False
     try:
@@ -402,7 +402,7 @@ def _is_dead(holder: bytes) -> bool:
 
 
 def _processes() -> str:
-    """Name what numbers processes: on Linux a container, until the machine ends."""
+    """Name the set of process numbers: on Linux the container and its boot."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -411,7 +411,7 @@ def _processes() -> str:
 
 
 def _started(process: int) -> str:
-    """Say when a process began, on Linux: it is not the first one of its number."""
+    """Return when a process began, to tell it from one with a reused number."""
     try:
         with open(f"/proc/{process}/stat") as file:
             return file.read().rpartition(")")[2].split()[19]
@@ -437,7 +437,7 @@ def _lock_file(number: int) -> None:
 
 
 def _make_folders(path: str) -> None:
-    """Make a directory and its parents, whatever the umask, on the disk too."""
+    """Make a directory and its parents for this user, and sync their names."""
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)
@@ -454,7 +454,7 @@ def _make_folders(path: str) -> None:
 
 
 def _check_folder(path: str) -> None:
-    """Check that nobody else may write to a directory, or put another in its place."""
+    """Check that nobody else may write to a directory or replace it."""
     if os.name != "posix":
         return
     if os.path.isdir(path):

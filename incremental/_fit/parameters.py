@@ -1,4 +1,4 @@
-"""The parameters of `Incremental` that say how long it fits, checked by hand."""
+"""Checks of the parameters of `Incremental`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from incremental._typing import Estimator
 
 
 def check_batch_size(batch_size: Any) -> None:
-    """Check the rows for each call of ``partial_fit``.
+    """Check `batch_size`.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def check_passes(model: Any) -> None:
     ValueError
         If one is out of its range.
     TypeError
-        If there is no score or loss to decide by.
+        If there is no score to stop by.
     """
     for name in ("max_iter", "n_iter_no_change", "checkpoint_every"):
         if not _is_count(value := getattr(model, name)):
@@ -69,7 +69,7 @@ def check_passes(model: Any) -> None:
 
 
 def _check_judged(estimator: Estimator) -> None:
-    """Check that a training loss or score is there to decide by."""
+    """Check that the estimator has a training score to stop by."""
     if not hasattr(last_step(estimator), "score"):
         raise TypeError(
             f"tol needs an estimator with a loss or a score, got "

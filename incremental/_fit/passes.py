@@ -1,4 +1,4 @@
-"""Passes over the blocks: in which order, how many, and what they leave."""
+"""Passes over the blocks: their order, their number, and their records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def begin(
     rng: np.random.RandomState,
     validation_fraction: float | None = None,
 ) -> Progress:
-    """Return the progress of a fit that has done nothing yet.
+    """Return the progress of a fit before its first pass.
 
     Parameters
     ----------
@@ -61,18 +61,19 @@ class Passes:
     ----------
     n_blocks : int
     run : callable
-        ``run(progress, watch) -> (Fitting, int)`` fits the next blocks of a pass, calls
-        ``watch(place, load)``, if it is not None, after each of them, and returns how
-        many of the pass were to be fitted then.
+        ``run(progress, watch) -> (Fitting, int)`` fits the next blocks of a pass.
+        After each block it calls ``watch(place, load)``, unless `watch` is None. The
+        integer is the number of blocks of the pass that should then be fitted.
     max_iter : int
     shuffle : bool
         Whether each pass takes the blocks in a random order.
     score : callable, optional
         ``score(estimator, held_out) -> float``, on rows that are not fitted.
     early_stopping : bool
-        Whether that score decides when to stop and which estimator to keep.
+        Whether `score` decides when to stop and which estimator to keep.
     tol : float, optional
-        What counts as progress; None for any with `early_stopping`, or not to stop.
+        By how much a pass must be better to count as progress. If None, any gain
+        counts with `early_stopping`; otherwise the fit is not stopped.
     n_iter_no_change : int
         How many passes without progress end the fit.
     observers : sequence of Observer
@@ -92,7 +93,7 @@ class Passes:
     verbose: int = 0
 
     def finish(self, progress: Progress) -> Progress:
-        """Make the passes that are left."""
+        """Make the passes that are left; return the best estimator if one is kept."""
         while not self._is_over(progress):
             progress = self._one_pass(progress)
         if progress.best is None:
@@ -110,7 +111,7 @@ class Passes:
         )
 
     def _one_pass(self, progress: Progress) -> Progress:
-        """Make a pass, or the rest of it."""
+        """Make one pass, or what is left of one."""
         began = time.perf_counter() - progress.seconds
         if not progress.order:
             progress = self._draw(progress)
@@ -124,7 +125,7 @@ class Passes:
         if self.verbose:
             print(self._describe(progress.history[-1]))  # noqa: T201
         for observer in self.observers:
-            # One that saves hears of a stop by those before.
+            # `Checkpoints` is the last observer: it sees if an earlier one stopped.
             stop = observer.end_pass(progress) or progress.stop
             progress = replace(progress, stop=stop)
         return progress
@@ -223,6 +224,6 @@ def _keep_best(progress: Progress, score: float) -> Progress:
     return replace(
         progress,
         best=copy_estimator(progress.fitting.estimator),
-        # Any number is better than one that is undefined.
+        # Any number counts as better than an undefined score.
         best_score=-math.inf if math.isnan(score) else score,
     )

@@ -1,4 +1,4 @@
-"""`plan_fit`: which part of a fit is done in parallel, and why not more of it."""
+"""`plan_fit`: decides which part of a pass runs in parallel, and gives the reason."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ logger = logging.getLogger("incremental")
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller of a fit has chosen, as far as a pass depends on it.
+    """The settings of a fit that a pass depends on.
 
     Parameters
     ----------
     params : dict
-        Parameters of ``partial_fit`` that are no pieces of a block.
+        Parameters of ``partial_fit`` that have no entry for each row.
     batch_size : int or None
     judged : bool
         Whether the estimator is judged on the blocks that it learns from.
@@ -57,24 +57,24 @@ class FitPlan:
     Attributes
     ----------
     blocks : Blocks
-        What is read; the stages of the plan are not among theirs.
+        The blocks to read, without the stages that are in `local`.
     learner : PartialFit
-        What is done with a block, with the stages that X goes through batch by batch.
+        The step. It holds the stages that X goes through batch by batch.
     local : tuple of Stage
-        The row-local stages that the X of the blocks is still to go through.
+        The last row-local stages of X, which `blocks` leaves out.
     before : tuple of Stage
-        What X goes through in parallel tasks.
+        The stages that X goes through in tasks before the step.
     merged : bool
-        Whether the blocks are learned from in parallel, each by an estimator of its
-        own, and these are merged.
+        Whether an estimator of its own learns from each block, in parallel, and
+        these are then merged.
     parts : Parts or None
-        How the learner may be divided into chains beside each other.
+        How the learner divides into chains; None if it does not.
     n_outputs : int
         How many columns y has.
     in_parts : bool
         Whether X goes through `before` in parts that fit in the cache.
     reason : str
-        Why it is done so, for the log.
+        The reason for the plan, for the log.
     """
 
     blocks: Blocks
@@ -89,25 +89,24 @@ class FitPlan:
 
     @property
     def blocks_per_thread(self) -> int:
-        """How many blocks ahead for each thread keep all of them busy."""
+        """How many blocks to read ahead for each thread, to keep all threads busy."""
         return 2 if self.before and not (self.merged or self.in_parts) else 1
 
 
 def plan_fit(
     estimator: Estimator, blocks: Blocks, options: Options, *, later: bool
 ) -> FitPlan:
-    """Decide which part of a pass is done in parallel. It reads nothing.
+    """Decide which part of a pass runs in parallel. Nothing is read.
 
     Parameters
     ----------
     estimator : estimator
-        The one that is to learn.
+        The estimator that will learn.
     blocks : Blocks
-        Of X and all else that has a value for each row.
+        The blocks of X, y and the row-wise parameters.
     options : Options
     later : bool
-        Whether this is a pass after the first, in which only the last step of a
-        pipeline learns.
+        Whether the first pass is over. Then only the last step of a pipeline learns.
 
     Returns
     -------
@@ -143,7 +142,7 @@ def _log(estimator: Estimator, plan: FitPlan) -> FitPlan:
 
 
 def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitPlan:
-    """Decide where X goes through the stages, and say why."""
+    """Decide where X goes through the stages: before the step, or within it."""
     stages, learner = plan.before, plan.learner
     if not stages:
         return replace(plan, reason="X goes through nothing before it learns")

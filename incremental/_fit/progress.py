@@ -1,4 +1,4 @@
-"""`Progress`: how far a fit has come, and the events that tell of it."""
+"""`Progress`: how far a fit has come. `Observer`: what is told of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from incremental._estimators.copying import Travelling
 from incremental._fit.step import Fitting
 
-#: How many bytes describe a block.
+#: The number of bytes of a digest.
 DIGEST_SIZE = 16
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a fit has come, and all that its next step depends on. It pickles.
+    """How far a fit has come, with all that it needs to go on. It can be pickled.
 
     Attributes
     ----------
@@ -28,29 +28,31 @@ class Progress:
     held_out : tuple of int
         Positions of the blocks that are never fitted.
     order : tuple of int
-        Positions of the blocks of the pass under way; empty between passes.
+        Positions of the blocks of the current pass, in order; empty between passes.
     place : int
-        How many of them are fitted.
+        How many blocks of the current pass are fitted.
     digests : dict of int to bytes
-        What describes the blocks that were read, by position, if checkpoints are kept;
-        those of the pass under way are in the fitting.
+        The digests of the blocks that were read, by position, if checkpoints are
+        kept. Those of the current pass are in `fitting`.
     validation : dict of int to bytes
-        The same of some blocks of the validation data.
+        The digests of some blocks of the validation data, by position.
     before : Fitting or None
-        The fitting when the pass under way began, for its counts; no estimator in it.
+        The fitting at the beginning of the current pass, without its estimator. Its
+        counts are subtracted from those at the end.
     seconds : float
-        What the pass under way has taken.
+        How long the current pass has taken.
     history : tuple of dict
-        A record of each pass that is over.
+        The record of each finished pass.
     best : estimator or None
-        A copy of the one whose validation score is the best.
+        A copy of the estimator with the best validation score.
     best_score : float
     best_merit : float
-        What a pass has to exceed to count as progress.
+        The merit of the best pass so far. A pass has to exceed it, by more than
+        `tol`, to count as progress.
     stale : int
-        How many passes in a row did not.
+        How many passes in a row have brought no progress.
     stop : bool
-        Whether an observer ended the pass under way or, between passes, the fit.
+        Whether an observer stopped the current pass or, between passes, the fit.
     """
 
     fitting: Fitting
@@ -74,7 +76,7 @@ class Progress:
         return {**vars(self), "best": Travelling(self.best)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what was pickled."""
+        """Restore the pickled attributes."""
         vars(self).update({**state, "best": state["best"].value})
 
     @property
@@ -83,7 +85,7 @@ class Progress:
         return self.place + sum(int(record["blocks"]) for record in self.history)
 
     def all_digests(self) -> dict[int, bytes]:
-        """Return what describes the blocks, with those of the pass under way."""
+        """Return all known digests by position, with those of the current pass."""
         found = self.fitting.digests
         starts = range(0, len(found), DIGEST_SIZE)
         parts = (found[at : at + DIGEST_SIZE] for at in starts)
@@ -92,15 +94,15 @@ class Progress:
 
 
 class BlockFitted(NamedTuple):
-    """Tells that a block is fitted.
+    """The event that a block is fitted.
 
     Attributes
     ----------
     progress : Progress
-        Its fitting is that before the tasks under way.
+        Its `fitting` may be older than this block. Call `load` for the current one.
     load : callable
-        ``load()`` returns the fitting after the block, which may have to travel. It may
-        not be changed.
+        ``load()`` returns the fitting after the block. On a cluster it is fetched
+        from a worker. It must not be changed.
     """
 
     progress: Progress
@@ -108,15 +110,15 @@ class BlockFitted(NamedTuple):
 
 
 class Observer(Protocol):
-    """What is told of a fit on its way. It changes nothing of it."""
+    """An object that is told of the progress of a fit, and may stop it."""
 
     def begin_pass(self, progress: Progress) -> None:
-        """Hear that a pass begins, or goes on."""
+        """Be told that a pass begins or is resumed."""
 
     def end_block(self, event: BlockFitted) -> bool:
-        """Hear that a block is fitted; return whether the pass is to stop."""
+        """Be told that a block is fitted; return whether the pass is to stop."""
         ...
 
     def end_pass(self, progress: Progress) -> bool:
-        """Hear that a pass is over; return whether the fit is to stop."""
+        """Be told that a pass is over; return whether the fit is to stop."""
         ...

@@ -1,4 +1,4 @@
-"""`FitSession`: what a fit needs beside its progress."""
+"""`FitSession`: all that a fit needs beside its progress."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from incremental._typing import Estimator, Scoring
 
 @dataclass(frozen=True)
 class FitSession:
-    """A fit of an estimator on blocks. What changes while it runs is its `Progress`.
+    """A fit of an estimator on blocks, except for its `Progress`, which changes.
 
     Parameters
     ----------
     fresh : estimator
         A clone that is not fitted.
     blocks : Blocks
-        Of X, y and row-wise parameters, with their statistics settled.
+        The blocks of X, y and row-wise parameters, after `settle`.
     options : Options
     prefetch : int or "auto"
         How many blocks may be read ahead.
@@ -44,24 +44,24 @@ class FitSession:
     checkpoint_every: int | None = None
 
     def run(self, progress: Progress, watch: Watch | None) -> tuple[Fitting, int]:
-        """Fit the next blocks of a pass, and say how many of it are fitted then.
+        """Fit the next blocks of a pass. Return the state and the place reached.
 
         Parameters
         ----------
         progress : Progress
         watch : callable or None
-            ``watch(place, load)`` is called after each block, as for `fold`, with a
-            function that returns the fitting then.
+            ``watch(place, load)`` is called after each block, as by `fold`.
+            ``load()`` returns the fitting after that block.
         """
         scheduler = self.blocks.scheduler
         stop = len(progress.order)
         if self.checkpoint_every is not None and scheduler.is_remote:
-            # What a worker loses has to be computed again from the beginning of its
-            # graph, which so is no longer than the way to the next checkpoint.
+            # After the loss of a worker, its graph is computed again from the
+            # beginning. So a graph ends at the next checkpoint at the latest.
             left = self.checkpoint_every - progress.n_fitted % self.checkpoint_every
             stop = min(stop, progress.place + left)
         begun = progress.fitting.estimator
-        # The first steps of a pipeline have seen all data when the first pass is over.
+        # After the first pass the steps before the last have seen all blocks.
         later = len(progress.history) > 0
         plan = plan_fit(
             self.fresh if begun is None else begun,
@@ -82,12 +82,12 @@ class FitSession:
         )
         fitting = pass_.join(states)
         if not scheduler.shares_memory:
-            # What a worker sends may be read-only, and estimators crash on that.
+            # What a worker sends may be read-only, on which some estimators crash.
             fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
         return fitting, stop
 
     def _expected(self, progress: Progress) -> bytes | None:
-        """Return what describes the blocks of the pass, as far as they were read."""
+        """Return the digests of the blocks of the pass, where they are known."""
         if self.checkpoint_every is None:
             return None
         known = progress.digests

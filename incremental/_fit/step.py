@@ -1,4 +1,4 @@
-"""What happens to an estimator on one block. Pure functions that pickle."""
+"""The functions that let an estimator learn from one block. They can be pickled."""
 
 from __future__ import annotations
 
@@ -35,25 +35,26 @@ from incremental._graph.sizes import held_bytes
 
 
 class Fitting(NamedTuple):
-    """An estimator on its way through the blocks.
+    """The state of a chain: an estimator, with counts of what it has learned from.
 
     Attributes
     ----------
     estimator : estimator or None
-        None where the first block's is to be taken.
+        None before the first block is merged.
     columns : dict or None
-        The columns of the first block that has rows, for each of its pieces.
+        The columns of each piece of the first block that has rows.
     n_rows : int
         Rows fitted so far.
     merit : float
-        Sum over the rows of how good the estimator was on them just after it learned
-        from their block, if that is judged: its score, or minus its loss.
+        The sum, over the rows, of the estimator's score on a block just after it
+        learned from that block. If it has a loss, minus the loss. 0 if the estimator
+        is not judged.
     n_judged : int
-        How many rows that is. A block whose score is undefined does not count.
+        The number of rows in that sum. A block with an undefined score is left out.
     has_loss : bool
-        Whether it reports a loss.
+        Whether the estimator reports a loss.
     digests : bytes
-        What describes the blocks of the pass under way, if they are to be recognised.
+        The digests of the blocks of the current pass, if these are compared.
     rounded : bool
         Whether values of X were rounded to the float type of the first block.
     """
@@ -68,7 +69,7 @@ class Fitting(NamedTuple):
     rounded: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle it so that the estimator goes on exactly as it would have."""
+        """Pickle it so that the estimator learns on exactly as it would have."""
         return _arrived, (Travelling(self.estimator), self[1:])
 
 
@@ -81,27 +82,28 @@ sizeof.register(Fitting, held_bytes)
 
 @dataclass(frozen=True)
 class PartialFit:
-    """Fit an estimator on one block more.
+    """A step that fits an estimator on one more block.
 
     Parameters
     ----------
     params : dict
-        Parameters of the estimator's ``partial_fit`` that are no pieces of a block.
+        Parameters of ``partial_fit`` that have no entry for each row.
     batch_size : int or None
-        Rows for each call of ``partial_fit``; all of the block if None.
+        Rows for each call of ``partial_fit``. If None, one call takes all rows.
     passed : int
         How many steps of a pipeline X has been through already.
     within : sequence of Stage
-        Row-local stages that X is still to go through, in parts that fit in the
-        processor's cache. Not with ``judged``, which takes all of X.
+        Row-local stages that X goes through in this step, in parts that fit in the
+        cache. Empty if `judged`, because judging needs all of X.
     judged : bool
-        Whether the estimator is to be judged on each block that it has learned from.
+        Whether to judge the estimator on each block after it has learned from it.
     in_place : bool
-        Whether the estimator may be fitted itself, as where all steps run once and in
-        one process. Otherwise a step may run twice, and what it gets has travelled.
+        Whether the estimator may be changed in place. It may where each step runs
+        once, in one process. Otherwise a copy is fitted, because a step may run
+        twice and its arguments have travelled.
     checks : bool
-        Whether to compare each block with the first one. Data in memory are one block,
-        which scikit-learn itself checks.
+        Whether to compare each block with the first one. Data in memory are one
+        block, which scikit-learn checks itself.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -168,7 +170,7 @@ class PartialFit:
         else:
             rest = rest_after(fitting.estimator, self.passed)
             with warnings.catch_warnings():
-                # R² of a single row is undefined, and does not count.
+                # R² of a single row is undefined; such a block does not count.
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
                 own = X.copy() if writes_to_input(rest) else X
                 merit = float(rest.score(own) if y is None else rest.score(own, y))
@@ -182,21 +184,21 @@ class PartialFit:
 
 @dataclass(frozen=True)
 class Before:
-    """Put the X of a block through stages, in a task of its own.
+    """A function that puts the X of a block through stages, in a task of its own.
 
     Parameters
     ----------
     stages : sequence of Stage
     in_parts : bool
-        Whether to do so in parts that fit in the cache, for a learner to which it makes
-        no difference how X lies in memory. All stages have to be row-local then.
+        Whether X goes through in parts that fit in the cache. Then all stages must
+        be row-local, and the memory layout of X must not matter to the learner.
     """
 
     stages: Sequence[Stage]
     in_parts: bool = False
 
     def __call__(self, block: Block) -> Block:
-        """Return the block with X mapped; one without rows is left as it is."""
+        """Return the block with X after the stages; unchanged if it has no rows."""
         if n_rows(block["X"]) == 0:
             return block
         X = aligned(block["X"])
@@ -221,13 +223,13 @@ class FittedAlone(NamedTuple):
 
 @dataclass(frozen=True)
 class FitAlone:
-    """Fit fresh estimators on a block, to be merged with those of the others.
+    """A function that fits new estimators on one block, to be merged later.
 
     Parameters
     ----------
     estimator : estimator
-        Its clones are fitted, one for each batch: they merge in the order in which
-        ``partial_fit`` would add them up.
+        It is cloned for each batch. The results merge in the order of the batches,
+        as ``partial_fit`` would take them.
     fit : PartialFit
     """
 
@@ -235,12 +237,12 @@ class FitAlone:
     fit: PartialFit
 
     def __call__(self, block: Block) -> FittedAlone:
-        """Return what the batches of the block give."""
+        """Return the estimators fitted on the batches of the block."""
         if block.count_rows() == 0:
             return FittedAlone([], block.digest)
         fit = replace(self.fit, batch_size=None)
         size = self.fit.batch_size or self._cached_rows(block["X"])
-        # A feature that one block lacks is no reason to warn: others may have it.
+        # No warning if a feature is missing in a block: other blocks may have it.
         with np.errstate(invalid="ignore"):
             fittings = [
                 _fit_fresh(fit, Fitting(clone(self.estimator), block.columns), batch)
@@ -251,8 +253,8 @@ class FitAlone:
     def _cached_rows(self, X: Any) -> int | None:
         """Return how many rows to learn from at once; None for all of them.
 
-        Scalers make temporaries as large as what they are given. Where these do not fit
-        in the processor's cache, most of the time goes into memory.
+        A scaler makes temporary arrays as large as its input. If these do not fit
+        in the cache, most of the time is spent on moving them to and from memory.
         """
         dense = isinstance(X, np.ndarray) or is_pandas(X)
         if dense and X.ndim == 2 and traits_of(self.estimator).cacheable:
@@ -270,7 +272,7 @@ def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Block) -> Fitting:
 
 
 def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
-    """Return the fitting on the rows of all.
+    """Merge what was learned from one block into a fitting.
 
     Raises
     ------
@@ -281,7 +283,7 @@ def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
     if not others:
         return merged
     columns = others[0].columns or {}
-    # What is merged has not compared them itself, as `partial_fit` does.
+    # Each estimator has seen one block only, so that columns are compared here.
     known = merged.columns
     check_columns(
         columns, learned_columns(merged.estimator) if known is None else known

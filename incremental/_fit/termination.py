@@ -1,4 +1,4 @@
-"""SIGTERM, held back until what it would lose is saved."""
+"""SIGTERM, delayed until the progress of a fit is saved."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, NoReturn
 
 
 class Termination:
-    """Hears of a SIGTERM, in the main thread; elsewhere nothing changes.
+    """A handler of SIGTERM for the time of a fit. It works in the main thread only.
 
-    The handler that was there before hears of it too, and has the next one to itself.
+    The handler that was set before is called as well. A second SIGTERM goes to that
+    handler alone.
 
     Attributes
     ----------
     asked_for : bool
-        Whether the process is to end.
+        Whether a SIGTERM has come.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class Termination:
     def __enter__(self) -> Termination:
         previous = signal.getsignal(signal.SIGTERM)
         is_main = threading.current_thread() is threading.main_thread()
-        # None is a handler that Python does not know, and cannot put back.
+        # None stands for a handler that Python cannot put back.
         if is_main and previous not in (None, signal.SIG_IGN):
             self._previous = previous
             try:
@@ -54,7 +55,7 @@ class Termination:
             signal.raise_signal(signal.SIGTERM)
 
     def hold_back(self) -> None:
-        """Wait with the end of the process for `leave`, from now on."""
+        """From now on, on SIGTERM, do not end the process before `leave`."""
         self._holds_back = True
 
     def leave(self) -> NoReturn:
@@ -63,7 +64,7 @@ class Termination:
         Raises
         ------
         SystemExit
-            Unless a handler that was there before raises something else.
+            Unless the handler that was set before raises something else.
         """
         self.asked_for = False
         previous = self._put_back()
@@ -86,6 +87,6 @@ class Termination:
         previous = self._previous
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
-            # Not before, as Ctrl-C may come between the two.
+            # Set last, since Ctrl-C may come between the two lines.
             self._previous = None
         return previous

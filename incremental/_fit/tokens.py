@@ -1,7 +1,7 @@
-"""Tokens of values: equal for equal values in every process, and else different.
+"""Tokens of values: equal for equal values in every process, different for others.
 
-dask's depend on more than the value: on the order of sets, which is another one in each
-process, and on what only one process knows, such as the address of an object.
+dask's tokens depend on more than the value. They depend on the order of a set, which
+differs between processes, and on addresses of objects.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _PLAIN = {type(None), bool, int, float, complex, str, bytes}
 def tokenize(value: Any) -> str:
     """Return a token of a value.
 
-    Objects are taken apart as `pickle` does it: what can be imported is described by
-    its name, other functions by their code and what it refers to, and all else by its
-    class and attributes. Sets and dicts have no order.
+    An object is taken apart as `pickle` does it. What can be imported is described by
+    its name. Any other function is described by its code and what the code refers
+    to. Every other object is described by its class and attributes. The order of
+    sets and dicts does not matter.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def tokenize(value: Any) -> str:
     Raises
     ------
     TypeError
-        If it holds something that cannot be taken apart, such as a lock.
+        If it holds an object that cannot be taken apart, such as a lock.
 
     Examples
     --------
@@ -46,11 +47,11 @@ def tokenize(value: Any) -> str:
     >>> tokenize(lambda x: x + 1) == tokenize(lambda x: x + 2)
     False
     """
-    # No recursion, as a tree or a list may have many nodes.
+    # Without recursion, since a value may be nested very deeply.
     whole = _Parts("", [value])
     path = [(value, whole)]
     depths: dict[int, int] = {}
-    # Values are kept with their tokens, so that no other one gets the address of one.
+    # The values are kept too, so that no later value gets the address of one.
     known: dict[int, tuple[str, Any]] = {}
     while not whole.tokens:
         taken, parts = path[-1]
@@ -75,14 +76,15 @@ def tokenize(value: Any) -> str:
 
 @dataclass
 class _Parts:
-    """What a value is called, the values that it is made of, and their tokens.
+    """The name of a value, the values that it is made of, and their tokens.
 
     Parameters
     ----------
     name : str
     values : list
     unordered : int
-        How many values at a time have no order; 0 if all have one.
+        The number of values in an item of a value without order: 1 for a set, 2 for
+        a dict. 0 if the values have an order.
     """
 
     name: str
@@ -130,7 +132,7 @@ def _take_object_apart(value: Any) -> _Parts:
         return _Parts(f"{name} {getattr(value, '__module__', '')}.{taken}", [])
     make, args, state, items, pairs = (*taken, None, None, None)[:5]
     if isinstance(state, dict) and hasattr(type(value), "get_params"):
-        # Vectorisers keep the address of their stop words.
+        # Vectorisers keep an address: the id of their stop words.
         state = {key: state[key] for key in state if not _is_address(key)}
     parts = [make, args, state, None if items is None else list(items)]
     if isinstance(value, OrderedDict):
@@ -199,7 +201,7 @@ def _take_function_apart(value: FunctionType) -> _Parts:
 
 
 def _is_imported(function: FunctionType) -> bool:
-    """Tell whether `pickle` takes a function by its name."""
+    """Tell whether `pickle` would store a function by its name only."""
     found: Any = sys.modules.get(function.__module__)
     for name in function.__qualname__.split("."):
         found = getattr(found, name, None)
@@ -217,7 +219,7 @@ def _globals_of(code: CodeType) -> Iterator[str]:
 
 @_take_apart.register(CodeType)
 def _take_code_apart(value: CodeType) -> _Parts:
-    # All but where it stands.
+    # Everything but the file and the lines of the code.
     names = [value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars]
     counts = [value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount]
     rest = [value.co_code, value.co_consts, value.co_exceptiontable, value.co_flags]
@@ -230,7 +232,7 @@ def _take_array_apart(value: Any) -> _Parts:
     array = np.asarray(value)
     dtype, shape = array.dtype, array.shape
     if dtype.names is not None:
-        # One by one, as there may be anything between them.
+        # Field by field, since the bytes between fields may be anything.
         fields = [array[name] for name in dtype.names]
         return _Parts("array", [shape, dtype.names, fields])
     if dtype.hasobject or dtype.kind == "T":
@@ -249,7 +251,7 @@ def _take_masked_apart(value: Any) -> _Parts:
 
 
 def _without_padding(array: Any) -> Any:
-    """Return what long floats hold: of 16 bytes, those of x86 fill 10."""
+    """Return the bytes of long doubles that hold values: 10 of 16 on x86."""
     parts = array.astype(array.dtype.newbyteorder("=")).view(np.longdouble)
     used = 10 if np.finfo(np.longdouble).nmant == 63 else parts.itemsize
     each = parts.view(np.uint8).reshape(parts.size, parts.itemsize)

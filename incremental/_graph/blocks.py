@@ -29,12 +29,12 @@ from incremental._graph.task_spec import DataNode, Graph, Key, as_nodes
 
 @dataclass(frozen=True)
 class Source:
-    """Tasks that yield one piece, or a tuple of pieces, for every block.
+    """The tasks that yield, for every block, one piece or a tuple of pieces.
 
     Attributes
     ----------
     names : tuple of str
-        The collections that the tasks yield pieces of, in order.
+        The names of the pieces that each task yields, in order.
     keys : list of task keys
         One for each block.
     """
@@ -52,20 +52,20 @@ class Blocks:
     graph : dict
         The tasks of all collections, optimised.
     sources : list of Source
-        What yields the pieces that a block is made of.
+        The tasks that yield the pieces of each block.
     assembly : Assembly
-        What makes the block of them.
+        Makes a block of the pieces.
     n_rows : tuple of int or None
-        The rows of each block, where the collections know them.
+        The number of rows of each block, if known.
     scheduler : Scheduler
-        What reads them: the one that was active, or this thread for data in memory.
+        The scheduler that reads them. Data in memory are read in this thread.
     in_memory : bool
-        Whether this is data in memory, which is one block.
+        Whether the data are in memory. They are then one block.
     settled : bool
-        Whether statistics of many blocks are computed.
+        Whether the reductions over many blocks have been computed.
     on_disk : bool
-        Whether rows go through a store on the disk of one machine on their way, as
-        dask's disk shuffle puts them there.
+        Whether rows go through a store on the disk of one machine, as in dask's
+        disk shuffle.
     """
 
     graph: dict[Key, Any]
@@ -86,11 +86,11 @@ class Blocks:
         return tuple(output.name for output in self.assembly.outputs)
 
     def on(self, scheduler: Scheduler) -> Blocks:
-        """Return the same blocks, read by another scheduler if not in memory."""
+        """Return the same blocks with another scheduler, unless in memory."""
         return self if self.in_memory else replace(self, scheduler=scheduler)
 
     def without_local_stages(self, name: str) -> tuple[Blocks, tuple[Stage, ...]]:
-        """Leave out the last stages of a piece that are row-local, and return them."""
+        """Return the blocks without a piece's last row-local stages, and these."""
         assembly, stages = self.assembly.without_local_stages(name)
         return replace(self, assembly=assembly), stages
 
@@ -99,7 +99,7 @@ class Blocks:
         return [source.keys[position] for source in self.sources]
 
     def describe(self) -> list[str]:
-        """Say of each block which one it is and, if known, which rows it holds."""
+        """Say of each block its position and, if known, its rows."""
         if self.in_memory:
             return ["the data in memory"]
         last = len(self) - 1
@@ -128,10 +128,10 @@ def read_blocks(values: Mapping[str, Any]) -> Blocks:
     Raises
     ------
     TypeError, ValueError
-        As `align` does, or if rows of collections were shuffled apart.
+        As `align` does. Also if the rows were shuffled in separate computations.
     """
-    # dask may have to compute where dataframes are divided. On a cluster its default
-    # shuffles from peer to peer for that, which may hang where a sort follows a merge.
+    # dask may compute here, to find the divisions of dataframes. On a cluster it would
+    # shuffle from peer to peer, which may hang where a sort follows a merge.
     with dask.config.set({"dataframe.shuffle.method": "tasks"}):
         aligned = align(values)
     if not any(one.is_lazy for one in aligned.sources.values()):
@@ -152,7 +152,7 @@ def _names(sources: list[Source]) -> tuple[str, ...]:
 
 
 def _hold(aligned: Aligned) -> Blocks:
-    """Return data in memory as the one block that it is."""
+    """Return the blocks for data in memory: there is one."""
     names = tuple(aligned.sources)
     graph = {
         ("in-memory", name): DataNode(("in-memory", name), one.read())
@@ -172,7 +172,7 @@ def _hold(aligned: Aligned) -> Blocks:
 
 
 def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
-    """Make one graph of all collections, in which what they share runs once."""
+    """Make one graph of all collections, in which shared tasks run once."""
     values = {name: one.read() for name, one in collections.items()}
     frames = {name: values[name] for name in values if collections[name].has_index}
     others = {name: values[name] for name in values if name not in frames}
@@ -196,13 +196,12 @@ def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
 def _read_frames(
     frames: dict[str, Any],
 ) -> tuple[dict[Key, Any], list[Key], bool]:
-    """Return a graph, the tasks that yield a tuple of frames, and if it shuffles."""
+    """Return a graph, the keys of tuples of frames, and whether rows are shuffled."""
     import dask.dataframe as dd
 
-    # dask's tuning would fuse partitions by the columns that are read, so that the
-    # blocks were not the partitions the user sees; a peer-to-peer shuffle cannot be
-    # part of another graph; and `dask.optimize` must not be used on frames: it drops
-    # their column projections.
+    # dask's tuning is off: it would fuse partitions, and blocks would no longer be
+    # the user's partitions. Shuffles use tasks: a peer-to-peer shuffle cannot be part
+    # of another graph. `dask.optimize` is not used: it drops column projections.
     with dask.config.set(
         {"optimization.tune.active": False, "dataframe.shuffle.method": "tasks"}
     ):
@@ -221,7 +220,7 @@ def _read_frames(
 
 
 def _check_one_shuffle(frames: Iterable[str], joint: Any, n_stores: int) -> None:
-    """Check that dataframes which are shuffled on disk take the same shuffles."""
+    """Check that dataframes shuffled on disk all go through the same shuffles."""
     shuffles = [
         {part._name for part in frame.walk() if type(part).__name__ == "DiskShuffle"}
         for frame in joint.expr.dependencies()
@@ -238,7 +237,7 @@ def _check_one_shuffle(frames: Iterable[str], joint: Any, n_stores: int) -> None
 def _check_order(
     graph: dict[Key, Any], sources: list[Source], shuffled: set[str]
 ) -> None:
-    """Check that the collections take their rows from the same shuffles on disk."""
+    """Check that all collections take their rows from the same shuffles."""
     on_disk = stores(graph)
     if len(sources) < 2 or not (on_disk or shuffled):
         return
@@ -281,7 +280,7 @@ def _pair(names: tuple[str, ...], *frames: Any) -> tuple[Any, ...]:
 def _with_persisted(
     graph: dict[Key, Any], sources: list[Source], collections: Iterable[Any]
 ) -> dict[Key, Any]:
-    """Put back the futures of persisted collections, which optimisation drops."""
+    """Put back the futures of persisted collections, which dask drops."""
     if any(type(task).__name__ == "P2PBarrierTask" for task in graph.values()):
         raise ValueError(
             "A collection holds a peer-to-peer rechunk or shuffle, which cannot be "

@@ -1,4 +1,4 @@
-"""A pass over blocks as one dask graph, with a look-ahead bounded by its edges."""
+"""`fold`: a pass as one dask graph, whose edges bound the look-ahead."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Result = TypeVar("Result")
 
 
 class Chain(NamedTuple, Generic[State]):
-    """One learner on the stream of blocks: it takes them one after the other.
+    """A learner that takes the blocks of a pass one after the other.
 
     Attributes
     ----------
     start : object
         The state before the first block.
     step : callable
-        ``step(state, block) -> state``; must pickle. Where the fold prepares the
-        blocks it gets what that yields in place of the block.
+        ``step(state, block) -> state``. It must pickle. If `fold` is given a
+        `prepare`, the step gets its result in place of the block.
     uses : container of int, optional
-        Positions of the blocks that it takes; all of them by default.
+        Positions of the blocks that the chain takes. By default all.
     name : str, default="partial_fit"
-        What diagnostics call its steps.
+        What diagnostics call the steps of the chain.
     """
 
     start: State
@@ -50,7 +50,7 @@ class Chain(NamedTuple, Generic[State]):
 
 
 class Preparation(NamedTuple):
-    """What is done with each block in a task of its own, before the chains take it.
+    """A function of each block that runs in a task of its own before the steps.
 
     Attributes
     ----------
@@ -73,15 +73,15 @@ def fold(
     prepare: Preparation | None = None,
     watch: Callable[[int, Callable[[], list[State]]], bool | None] | None = None,
 ) -> list[State]:
-    """Let chains take the blocks, each one after the other and all beside each other.
+    """Let each chain take the blocks in order. The chains run beside each other.
 
-    A block is read once, whatever the number of chains, and dropped when the last of
-    them has taken it.
+    Each block is read once for all chains. It is dropped when all of them have taken
+    it.
 
     Parameters
     ----------
     blocks : Blocks
-        With their statistics settled.
+        Blocks after `settle`.
     chains : sequence of Chain
     order : sequence of int
         Positions of the blocks, in the order in which they are used.
@@ -89,9 +89,10 @@ def fold(
         How many blocks may be read ahead of the one that the slowest chain takes.
     prepare : Preparation, optional
     watch : callable, optional
-        ``watch(place, load)`` is called here each time that all chains have taken a
-        block, in order, with a function that returns their states then. These may not
-        be changed. What it returns says whether to stop there.
+        ``watch(place, load)`` is called each time that all chains have taken a
+        block, in the order of the places. ``load()`` returns the states of the
+        chains then. They must not be changed. If `watch` returns True, the pass
+        stops.
 
     Returns
     -------
@@ -112,10 +113,10 @@ class _Pass:
     ----------
     graph : dict
     wanted : list of task keys
-        What yields the last states.
+        The keys of the tasks that yield the last states.
     taken : list of task keys
-        For each place in the order, of a task that ends when all chains have taken the
-        block, and yields their states; empty if nobody watches.
+        For each place, the key of the task that ends when all chains have taken its
+        block. It yields their states. Empty if nobody watches.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class _Pass:
         self._steps = [
             _Calls(self.graph, chain.name, self._step(chain)) for chain in chains
         ]
-        # The states when each place is reached, and after the last one.
+        # For each place the states before it, and at the end the last states.
         self._states = [[self._start(chain) for chain in chains]]
         self._joins = watched and len(chains) > 1
         self.taken: list[Key] = []
@@ -157,11 +158,11 @@ class _Pass:
             self.taken = [states[0] for states in self._states[1:]]
 
     def states(self, result: Any) -> list[Any]:
-        """Return the states that one of the tasks `taken` yields."""
+        """Return the states in the result of a task of `taken`."""
         return list(result) if self._joins else [result]
 
     def last_states(self, results: Sequence[Any]) -> list[Any]:
-        """Return the states that the tasks `wanted` yield."""
+        """Return the states in the results of the tasks of `wanted`."""
         return self.states(results[0]) if self._joins else list(results)
 
     def _take(self, place: int, at: int, block: PlannedBlock) -> None:
@@ -169,7 +170,7 @@ class _Pass:
         inputs = block.outputs
         if self._prepare is not None:
             inputs = [self._prepare.add(place, block.where, inputs)]
-        # Chains share memory: the states of one place are seen before the next begins.
+        # States may change in place: `watch` must see them before the next step.
         after = self.taken[-1:] if self._joins else []
         before = self._states[-1]
         states = [
@@ -187,7 +188,7 @@ class _Pass:
             self.taken.append(key)
 
     def _prepared_by(self, prepare: Preparation | None) -> _Calls | None:
-        """Return the calls that prepare blocks, if there is work beside the steps."""
+        """Return the calls that prepare blocks; None if the steps do it all."""
         if prepare is None and not self._assemble.has_stages:
             return None
         function, name = prepare or Preparation(_same, "transform")
@@ -204,11 +205,11 @@ class _Pass:
         return key
 
     def _gate(self, place: int) -> Key:
-        """Return the key of what ends when all chains have reached a place."""
+        """Add a task that ends when all chains have reached a place."""
         states = self._states[place]
         if not self._waits:
             return states[0]
-        # A task between them, so that no read makes a state travel.
+        # A task of its own: otherwise states would travel to where blocks are read.
         gate = f"look-ahead-{self._token}", place
         self.graph[gate] = Task(gate, _nothing, *map(TaskRef, states))
         return gate
@@ -237,12 +238,12 @@ class _StepOnPieces:
 
 
 class _Calls:
-    """A function that a graph holds once and calls for each block."""
+    """A function that is in a graph once, and its calls for blocks."""
 
     def __init__(self, graph: Graph, name: str, function: Callable[..., Any]) -> None:
         self._graph = graph
         self._name = f"{name}-{uuid4().hex}"
-        # Not of the same name, by which distributed learns how long a call takes.
+        # Another name than the calls, whose duration distributed learns by name.
         self._function = f"function-{self._name}"
         graph[self._function] = DataNode(self._function, function)
 
@@ -285,7 +286,7 @@ def _run_locally(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> lis
 
 
 class _Stopped(Exception):  # noqa: N818
-    """Ends a run where its watch says so."""
+    """Raised to end a local run when `watch` returns True."""
 
     def __init__(self, states: list[Any]) -> None:
         super().__init__("The fit was stopped.")
@@ -293,10 +294,11 @@ class _Stopped(Exception):  # noqa: N818
 
 
 class _LocalRun:
-    """Watch a pass on dask's local schedulers, and keep its blocks in order.
+    """A callback of dask's local schedulers, which orders tasks and calls `watch`.
 
-    They begin with the task that became ready last, so that a block may wait for its
-    read until later ones are read, and the fit with it. Distributed has priorities.
+    These schedulers begin with the task that became ready last. So an early block
+    might be read after later ones, and the fit would wait for it. Distributed needs
+    no such help: it has priorities.
     """
 
     def __init__(self, pass_: _Pass, watch: Watch | None) -> None:
@@ -340,7 +342,7 @@ def _run_remotely(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> li
 
 @dataclass(frozen=True)
 class _Loaded:
-    """Fetches the states that a future holds, when it is called."""
+    """A function that fetches the states that a future holds."""
 
     pass_: _Pass
     future: Any
@@ -351,7 +353,7 @@ class _Loaded:
 
 @contextmanager
 def _advised() -> Iterator[None]:
-    """Add what to do to an error of the cluster itself."""
+    """Add advice to an error that comes from the cluster itself."""
     try:
         yield
     except Exception as error:
@@ -377,8 +379,8 @@ def map_blocks(
 ) -> list[Result]:
     """Call a function on blocks in parallel and return the results.
 
-    Only for results that are small: all of them are returned. Of all blocks unless
-    their positions are given.
+    All results are returned at once, so that they should be small. `order` gives the
+    positions of the blocks; by default all blocks are taken.
     """
     blocks = settle(blocks)
     order = range(len(blocks)) if order is None else order

@@ -1,7 +1,7 @@
 """One graph of several collections, in which whatever they share runs once.
 
-Collections that are optimised apart would each run what they share. That is slow; and
-where it is a shuffle, or draws at random, their rows would no longer pair.
+If collections were optimised one by one, each would run the shared tasks again. That
+is slow. If a shared task shuffles rows or draws at random, the rows would not pair.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def optimize_together(collections: Collection[Any]) -> Graph:
     Returns
     -------
     dict
-        The tasks of all.
+        The tasks of all collections.
     """
     merged = HighLevelGraph.merge(*(one.dask for one in collections))
     keys = list(flatten([one.__dask_keys__() for one in collections]))
@@ -49,7 +49,7 @@ def optimize_together(collections: Collection[Any]) -> Graph:
 
 
 def share_fused(graph: Graph) -> Graph:
-    """Take the tasks that several fused tasks hold out of them, so that they run once.
+    """Take out of fused tasks the tasks that several of them hold, to run them once.
 
     dask fuses the tasks of a dataframe when it becomes an array. Arrays of one
     dataframe then hold the same tasks, each in fused tasks of its own.
@@ -57,7 +57,7 @@ def share_fused(graph: Graph) -> Graph:
     Parameters
     ----------
     graph : dict
-        Of tasks as dask has them.
+        The tasks, as dask has them.
     """
     nodes = as_nodes(graph)
     fused = {key: inner for key, node in nodes.items() if (inner := _fused(key, node))}
@@ -65,7 +65,7 @@ def share_fused(graph: Graph) -> Graph:
     shared = {key for key, n in holders.items() if n > 1 or key in nodes}
     found = dict(nodes)
     for key, inner in fused.items():
-        # Its own result may stand in the graph under the name that it has inside.
+        # A fused task may hold its own result under the key that it has itself.
         taken = {one for one in inner if one in shared and _target(nodes, one) != key}
         if taken:
             for one in taken:
@@ -76,10 +76,10 @@ def share_fused(graph: Graph) -> Graph:
 
 
 def stores(graph: Mapping[Key, Any]) -> set[Key]:
-    """Find the stores on disk that tasks write rows to and others read them from.
+    """Find the tasks that open a store on disk, which other tasks write to and read.
 
-    dask's disk shuffle makes them, and ``Bag.groupby``. The order of the rows in one
-    depends on which task writes first.
+    dask's disk shuffle and ``Bag.groupby`` make such stores. The order of the rows in
+    a store depends on which task writes first.
     """
     return {key for key in graph if key_split(key) in ("zpartd", "partd")}
 
@@ -105,11 +105,11 @@ def reached(graph: Graph, keys: Iterable[Key], among: set[Key]) -> set[Key]:
 
 
 def _fused(key: Key, node: Any) -> Graph:
-    """Return the tasks that a fused task holds, if they are known by their own keys."""
+    """Return the tasks inside a fused task; {} if their keys are not unique."""
     if not isinstance(node, Task) or not node.has_subgraph():
         return {}
     inner, output, names, *needs = node.args
-    # Those of a `Blockwise` layer hold tasks under keys that all of its blocks use.
+    # Fused tasks of a `Blockwise` layer use the same inner keys for all blocks.
     of_blockwise = isinstance(output, str) and isinstance(key, tuple)
     refs = tuple(need.key for need in needs if isinstance(need, TaskRef))
     if of_blockwise or tuple(names) != refs:
@@ -119,7 +119,7 @@ def _fused(key: Key, node: Any) -> Graph:
         deeper = _fused(one, held)
         found.update(deeper)
         if deeper:
-            # The task that it yields may be known by this key already.
+            # The task that it returns may be listed under this key already.
             found.setdefault(one, Alias(one, held.args[1]))
         elif not isinstance(held, Alias):
             found[one] = held
@@ -135,7 +135,7 @@ def _target(nodes: Graph, key: Key) -> Key:
 
 
 def _without(node: Task, inner: Graph, taken: set[Key]) -> GraphNode:
-    """Return a fused task that gets the results of some of its tasks from outside."""
+    """Return a fused task that gets some of its inner results from outside."""
     output = node.args[1]
     if output in taken:
         return Alias(node.key, output)

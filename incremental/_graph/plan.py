@@ -1,4 +1,4 @@
-"""Which tasks each block of a pass is the first to need. Planning computes nothing."""
+"""`Plan`: which tasks each block of a pass is the first to need."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def literals(values: dict[Key, Any]) -> Graph:
     return {key: DataNode(key, value) for key, value in values.items()}
 
 
-# Not files, which are iterators as well.
+# Iterators of these modules are read once. Files, which are iterators too, are not.
 _READ_ONCE = ("builtins", "itertools")
 
 
@@ -42,24 +42,24 @@ class PlannedBlock(NamedTuple):
 
 
 class Plan:
-    """Which tasks each block is the first to need, under keys of their own.
+    """The tasks of a pass by the block that first needs them, under new keys.
 
-    Keys are fresh because a scheduler may know a key of the collections with another
-    definition, and because two passes must not share results.
+    The keys are new for two reasons. A scheduler may know a key of the collections
+    with another definition. And two passes must not share results.
 
     Parameters
     ----------
     graph : dict
         The tasks of all collections.
     wanted : sequence of list of task keys
-        The tasks that yield each block, in the order in which they are used.
+        The keys of the tasks that yield each block, in the order of use.
     where : sequence of str
-        What to call each block in errors.
+        What errors call each block.
 
     Attributes
     ----------
     blocks : list of PlannedBlock
-        In the order of use.
+        One for each block, in the order of use.
     """
 
     def __init__(
@@ -95,7 +95,8 @@ class Plan:
         ----------
         block : PlannedBlock
         gate : task key, optional
-            What those of them wait for that no other task of the block precedes.
+            The key of a task that the block's first tasks wait for. First tasks are
+            those that need no other task which the block brings.
 
         Returns
         -------
@@ -115,11 +116,11 @@ class Plan:
         return found
 
     def foreign(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
-        """Return the keys of earlier blocks' tasks whose results a block needs."""
+        """Return the keys of tasks of earlier blocks that a block needs."""
         return (self._read_by(block, tasks) & self._names) - tasks.keys()
 
     def futures(self, block: PlannedBlock, tasks: Graph) -> Graph:
-        """Return the futures that a block needs, under their own keys."""
+        """Return the futures that a block needs, by their original keys."""
         needs = self._read_by(block, tasks) & self._futures.keys()
         return {key: self._futures[key] for key in needs}
 
@@ -131,7 +132,7 @@ class Plan:
         return {**graph, **self._futures}
 
     def _walk(self, keys: list[Key], place: int) -> list[Key]:
-        """Name the tasks that no earlier block needs, dependencies first."""
+        """Give keys to the tasks that no earlier block needs, dependencies first."""
         new: list[Key] = []
         for key in dependencies_first(keys, self._needs, self._first):
             if key in self._nodes:
@@ -141,7 +142,7 @@ class Plan:
         return new
 
     def _join(self, new: list[Key], outputs: list[Key]) -> tuple[list[Key], list[Key]]:
-        """Make one task of those that yield a block, which costs less to run."""
+        """Join the tasks that yield a block in one task, which runs faster."""
         joint, first = ("joint", self._token, outputs[0]), outputs[0]
         self._nodes[joint] = Tuple(*map(self._nodes.__getitem__, outputs))
         self._keys[joint] = self._keys[first]
@@ -161,7 +162,7 @@ class Plan:
         return self._keys.get(key, key)
 
     def _waits(self, key: Key) -> bool:
-        """Tell whether a task waits for another one that the same block brings."""
+        """Tell whether a task needs another task which the same block brings."""
         return any(
             self._first.get(need) == self._first[key]
             and not isinstance(self._nodes[need], DataNode)
@@ -170,7 +171,7 @@ class Plan:
 
 
 class _Read:
-    """Run a task under another key, and say which block it was for if it fails."""
+    """A task of a collection under a new key; its errors name the block."""
 
     __slots__ = ("needs", "node", "where")
 
@@ -180,13 +181,13 @@ class _Read:
         self.where = where
 
     def __call__(self, *values: Any) -> Any:
-        # With a gate there is one value more than needs.
+        # The last value is that of the gate, if there is one. It is not needed.
         with noted(f"while computing {self.where}"):
             return _whole(self.node(dict(zip(self.needs, values, strict=False))))
 
 
 def _whole(value: Any) -> Any:
-    """Return a list of what can be read only once, as the partition of a bag may be."""
+    """Return an iterator, which can be read only once, as a list."""
     lazy = isinstance(value, Iterator) and type(value).__module__ in _READ_ONCE
     return list(value) if lazy else value
 
@@ -196,7 +197,7 @@ def dependencies_first(
     needs: Callable[[Key], Iterable[Key]],
     known: Container[Key],
 ) -> list[Key]:
-    """Order what `keys` need and is not known, each after all that it needs."""
+    """List all that `keys` need and that is not known, dependencies first."""
     found: dict[Key, None] = {}
     opened = set()
     stack = list(keys)[::-1]
@@ -213,7 +214,7 @@ def dependencies_first(
 
 
 def flatten_pieces(pieces: Iterable[Any]) -> Iterator[Any]:
-    """Yield the pieces of a block, which tasks return one by one or as tuples."""
+    """Yield the pieces of a block. Tasks return a piece, or a tuple of pieces."""
     for piece in pieces:
         if type(piece) is tuple:
             yield from flatten_pieces(piece)

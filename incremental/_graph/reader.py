@@ -1,4 +1,4 @@
-"""Reading planned blocks one at a time, from several threads."""
+"""`BlockReader`: reads blocks of a pass, called from several threads."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from incremental._graph.task_spec import Graph, Key
 
 
 class BlockReader:
-    """Compute blocks one at a time; a task that several blocks need runs once.
+    """A reader of blocks. A task that several blocks need runs once.
 
-    Reads may overlap in any number of threads, as long as they begin in order.
+    `read` may be called from several threads at once, as long as the calls begin in
+    the order of the places.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class BlockReader:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # What runs ends in the background: nobody waits for it any more.
+        # A read that is running ends in the background; nobody waits for it.
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -67,7 +68,7 @@ class BlockReader:
         return len(self._blocks)
 
     def read(self, place: int) -> Block:
-        """Return the block at a place in the order, for the caller to write to."""
+        """Return the block at a place. The caller may write to it."""
         block, tasks = self._blocks[place], self._tasks[place]
         lent = [key for key in tasks if key in self._shared]
         try:
@@ -80,8 +81,8 @@ class BlockReader:
         for key, value in zip(lent, shared, strict=True):
             self._shared[key].set_result(value)
         self._tasks[place] = {}
-        # Copies, since they may be part of what was computed before, of data in memory
-        # or of a file, and the caller may write to them.
+        # The pieces may belong to data in memory, to a file or to an earlier result.
+        # They are copied, because the caller may write to them.
         with noted(f"in {block.where}"):
             made = self._assemble(*map(copy.deepcopy, flatten_pieces(pieces)))
             made.count_rows()
@@ -89,7 +90,7 @@ class BlockReader:
 
     def _run(self, graph: Graph, outputs: list[Key], lent: list[Key]) -> Any:
         local = {} if self._pool is None else {"pool": self._pool}
-        # With dask's diagnostics as callbacks, runs beside each other unregister them.
+        # No callbacks: dask's diagnostics would be unregistered by parallel runs.
         return self._scheduler.run(
             graph,
             [outputs, lent],

@@ -1,4 +1,4 @@
-"""dask's schedulers: what is to be known of the active one, and how to run a graph."""
+"""`Scheduler`: what is known of dask's active scheduler, and how it runs a graph."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Scheduler:
     Parameters
     ----------
     get : callable
-        dask's function that computes keys of a graph.
+        dask's function that computes the keys of a graph.
     callbacks : sequence of tuple
-        dask's callbacks. All runs call them, but for those of a cluster.
+        The dask callbacks of a local run, unless `run` is given others.
     """
 
     get: Callable[..., Any]
@@ -44,22 +44,22 @@ class Scheduler:
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is a cluster's: results stay there, and tasks may run twice."""
+        """Whether it is a cluster's. Results stay there; tasks may run twice."""
         return hasattr(getattr(self.get, "__self__", None), "nthreads")
 
     @property
     def shares_memory(self) -> bool:
-        """Whether it runs each task once, in this process."""
+        """Whether it runs each task exactly once, in this process."""
         return self.get in (get_threaded, get_sync)
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether it may compute while the caller goes on."""
+        """Whether it can compute in the background while the caller goes on."""
         return self.get is not get_sync
 
     @property
     def n_threads(self) -> int:
-        """How many tasks it runs at the same time."""
+        """How many tasks it runs at once."""
         if self.is_remote:
             return sum(self.get.__self__.nthreads().values())  # type: ignore[attr-defined]
         if self.get is get_sync:
@@ -96,7 +96,7 @@ class Scheduler:
         return int(prefetch)
 
     def open_pool(self) -> Executor | None:
-        """Open a pool for runs from several threads; dask would open one for each."""
+        """Open a pool for runs from several threads; None if dask needs none."""
         if dask.config.get("pool", None) is not None:
             return None
         if self.get is get_threaded:
@@ -106,29 +106,29 @@ class Scheduler:
         return None
 
     def run(self, graph: Graph, keys: list[Any], **options: Any) -> Any:
-        """Run a graph as it is: dask's fusion would undo the look-ahead's bound."""
+        """Run a graph unchanged: fusing tasks would undo the look-ahead bound."""
         if not self.is_remote:
-            # dask takes its callbacks away from other threads where it finds them
-            # itself.
+            # Passed explicitly. If dask looked them up, it would take them away from
+            # runs in other threads.
             options.setdefault("callbacks", self.callbacks)
         return self.get(graph, keys, optimize_graph=False, chunksize=1, **options)
 
 
 def active_scheduler() -> Scheduler:
-    """Return the active scheduler, threads by default, with the active callbacks.
+    """Return the active scheduler, by default threads, with the active callbacks.
 
-    dask registers callbacks for all threads, and does not say which one did it. A call
-    keeps to those that were active when it began: what another thread registers later
-    is not meant for it.
+    dask registers callbacks for all threads and does not say who did it. A call keeps
+    those that were active when it began. Callbacks that another thread registers
+    later are not called.
     """
-    # When a run ends, dask's profilers forget the tasks that are under way, and with
-    # them those of a run in another thread. To them runs that overlap are to be one.
+    # When a run ends, dask's profilers forget all tasks under way, also those of runs
+    # in other threads. So overlapping runs are shown to them as one run.
     callbacks = list(map(_until_all_end, Callback.active.copy()))
     return Scheduler(get_scheduler() or get_threaded, callbacks)
 
 
 def this_thread() -> Scheduler:
-    """Return the scheduler that runs one task after the other, here."""
+    """Return a scheduler that runs one task after the other in this thread."""
     return replace(active_scheduler(), get=get_sync)
 
 

@@ -1,4 +1,4 @@
-"""Reductions over many blocks, which have to be computed before a pass."""
+"""`settle`: computes reductions over many blocks before a pass."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from incremental._graph.task_spec import (
 
 
 def settle(blocks: Blocks) -> Blocks:
-    """Compute statistics of many blocks, and put in what they yield.
+    """Compute the reductions over many blocks and replace them by their results.
 
-    Inside the graph of a pass they would make the first block that needs them wait for
-    all of their reads, with the data held until its own blocks are used.
+    In the graph of a pass, the first block that needs a reduction would wait until
+    all its blocks are read. These would then stay in memory until they are used.
 
     Returns
     -------
     Blocks
-        Itself if they are settled already.
+        The same object if it is settled already.
 
     Raises
     ------
     ValueError
-        If rows go through a store on disk and the scheduler may run a task twice,
-        which would put its rows there twice.
+        If rows go through a store on disk and the scheduler may run a task twice. A
+        task that ran twice would write its rows twice.
     """
     if blocks.settled:
         return blocks
@@ -60,12 +60,12 @@ def settle(blocks: Blocks) -> Blocks:
 
 
 def _settle(graph: Graph, keys: list[Key], scheduler: Scheduler) -> Graph:
-    """Compute tasks in one parallel reduction and put in what they yield."""
+    """Compute tasks in one parallel run and replace them by their results."""
     where = ["a statistic of several blocks"] * len(keys)
     plan = Plan(graph, [[key] for key in keys], where)
     tasks = plan.with_futures(merge(*map(plan.tasks, plan.blocks)))
     outputs = [block.outputs[0] for block in plan.blocks]
-    # What a cluster computes stays there, as futures.
+    # On a cluster the results stay there, and futures take their place.
     options = {"sync": False} if scheduler.is_remote else {}
     results = scheduler.run(tasks, outputs, **options)
     return {**graph, **{k: _literal(k, r) for k, r in zip(keys, results, strict=True)}}
@@ -76,10 +76,11 @@ def _literal(key: Key, value: Any) -> Any:
 
 
 def _statistics(blocks: Blocks) -> list[Key]:
-    """Find the tasks that reduce what several blocks read, for several blocks.
+    """Find the reductions to compute before a pass.
 
-    Those are settled that a block needs through no other one, and whose reads a block
-    uses in another way too: these reads would be held.
+    A reduction depends on at least three reads, and at least two blocks need it. It
+    is computed before if a block needs it not only through another reduction, and if
+    a block also uses one of its reads directly. Such a read would be held in memory.
     """
     nodes = as_nodes(blocks.graph)
 
@@ -109,7 +110,7 @@ def _statistics(blocks: Blocks) -> list[Key]:
 def _uses_of_stores(ordered: list[Key], needs: Callable[[Key], list[Key]]) -> set[Key]:
     """Find the tasks that write to a store on disk, wait for that, or read from it.
 
-    What they yield is not all that they do: none may be computed apart from the others.
+    Such tasks must run together, because their results are only part of what they do.
     """
     on_disk = stores(dict.fromkeys(ordered))
     if not on_disk:
@@ -126,10 +127,10 @@ def _uses_of_stores(ordered: list[Key], needs: Callable[[Key], list[Key]]) -> se
 
 
 def _moves_of_rows(nodes: Graph, ordered: list[Key]) -> set[Key]:
-    """Find the tasks that put chunks together, and those whose results are cut.
+    """Find the tasks that put blocks together, and those whose results are cut.
 
-    What they yield are rows. Computed apart from other columns of the same rows, they
-    would not pair with these where rows are drawn as they are read.
+    They yield rows. Computed apart from other columns they may yield other rows, if a
+    read draws rows at random. So they are not computed before.
     """
     moves = {key for key in ordered if key_split(key).endswith("rechunk-merge")}
     for key in ordered:
@@ -146,7 +147,7 @@ def _moves_of_rows(nodes: Graph, ordered: list[Key]) -> set[Key]:
 def _some_reads(
     ordered: list[Key], needs: Callable[[Key], list[Key]]
 ) -> dict[Key, set[Key]]:
-    """Find reads that each task depends on, three at most."""
+    """Find up to three reads that each task depends on."""
     found: dict[Key, set[Key]] = {}
     for key in ordered:
         found[key] = set(islice(chain.from_iterable(found[n] for n in needs(key)), 9))
@@ -157,7 +158,7 @@ def _some_reads(
 def _some_users(
     blocks: Blocks, ordered: list[Key], needs: Callable[[Key], list[Key]]
 ) -> dict[Key, set[int]]:
-    """Find blocks that depend on each task, two at most."""
+    """Find up to two blocks that need each task."""
     found: defaultdict[Key, set[int]] = defaultdict(set)
     for at in range(len(blocks)):
         for key in blocks.keys(at):

@@ -1,7 +1,8 @@
-"""How much memory an estimator holds, which distributed wants to know of a result.
+"""How many bytes a result holds, which distributed asks for.
 
-It weighs moving a result against waiting for the worker that has it. To dask an object
-of a class that it does not know is as large as its shell, without any array.
+Distributed decides by it whether to move a result or to wait for the worker that has
+it. For an object of an unknown class dask counts only the object itself, without its
+arrays.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _ATOMS = (str, bytes, int, float, type(None), np.generic, type, ModuleType)
 
 
 def held_bytes(value: Any) -> int:
-    """Count the bytes of all that an object holds, each array once.
+    """Count the bytes of everything that an object holds. Each array counts once.
 
-    Of long containers a sample is counted.
+    Long containers are estimated from a sample.
 
     Examples
     --------
@@ -42,12 +43,12 @@ def _count(value: Any, seen: dict[int, Any]) -> float:
     while stack:
         one = stack.pop()
         if isinstance(one, np.ndarray):
-            # Views of one buffer hold it together.
+            # Views share the memory of one base array.
             while isinstance(one.base, np.ndarray):
                 one = one.base
         if id(one) in seen:
             continue
-        # The object itself too, as another one could get its id otherwise.
+        # Kept, so that no other object can get the same id.
         seen[id(one)] = one
         if isinstance(one, _ATOMS):
             total += sys.getsizeof(one)
@@ -63,7 +64,7 @@ def _count(value: Any, seen: dict[int, Any]) -> float:
 
 
 def _open(one: Any) -> tuple[int, Iterable[Any], int]:
-    """Return the size of an object's shell, what is in it, and how many that are."""
+    """Return an object's own size, what it holds, and the length of a container."""
     if isinstance(one, np.ndarray):
         objects = one.dtype.hasobject
         return one.nbytes, one.flat if objects else (), one.size if objects else 0
@@ -79,10 +80,10 @@ def _open(one: Any) -> tuple[int, Iterable[Any], int]:
 
 
 def _attributes(one: Any) -> list[Any]:
-    """Return what an object holds by name, or what it says that it is made from."""
+    """Return what an object holds in attributes, or in the pickle of itself."""
     kind: Any = type(one)
     if kind.__reduce__ is not object.__reduce__:
-        # Compiled classes, such as scikit-learn's trees, tell of their arrays only so.
+        # Compiled classes, such as scikit-learn's trees, show their arrays only here.
         try:
             return list(one.__reduce__()[1:3])
         except TypeError:

@@ -1,7 +1,7 @@
 """The door to dask's task specification, which is private (``dask._task_spec``).
 
-A task of a collection has to be renamed and to get one more dependency, and tasks that
-dask has fused have to be looked into. No public call does that. Tested with dask
+This library renames tasks of a collection, adds a dependency to them, and looks into
+tasks that dask has fused. No public function of dask does that. Tested with dask
 2025.12 to 2026.8.
 """
 

@@ -49,8 +49,8 @@ def map_method(
 ) -> Any:
     """Apply a method of a fitted estimator to every block of a collection.
 
-    The estimator is one node of the graph, whatever the number of blocks. It works
-    under the configuration that scikit-learn has at the time of the call.
+    The graph holds the estimator once, whatever the number of blocks. The method runs
+    under scikit-learn's configuration at the time of calling `map_method`.
 
     Parameters
     ----------
@@ -60,8 +60,9 @@ def map_method(
         Name of the method, such as ``"predict"``.
     X : dask array or dataframe of shape (n_samples, n_features)
     meta : array, pandas.Series or pandas.DataFrame, optional
-        An example of what the method returns, found with one made-up row if None. A
-        type that cannot hold what that row gives is widened.
+        An example of what the method returns. If None, one made-up row shows it. If
+        the type of the example is of another kind and cannot hold that output, the
+        type of the output is taken.
     **params
         Further arguments of the method.
 
@@ -73,7 +74,7 @@ def map_method(
     Raises
     ------
     TypeError
-        If the method returns pandas for a dask array.
+        If the method returns pandas objects for a dask array or bag.
     """
     collection = as_collection(X).with_whole_rows("X")
     X = collection.value
@@ -87,10 +88,10 @@ def map_method(
     token = tokenize(estimator, *changed_settings().items())
     name = f"{type(estimator).__name__}-{token}"
     held = Travelling((estimator, get_config()))
-    # As `dask.delayed` makes it, dask cannot fuse it with a dataframe of one partition:
-    # it gives the task another name there than the task itself has.
+    # Not made by `dask.delayed`: dask could not fuse that with a dataframe of one
+    # partition, where it would look for the task under another name than its own.
     model = Delayed(name, {name: held})
-    # A parameter may let it write to what it is given.
+    # A parameter may make the method write to its input, as `copy=False` does.
     plain = method == "transform" and not params
     row_local = plain and traits_of(estimator).row_local
     stage = Stage(partial(_apply, model=held, call=call), method, row_local)
@@ -110,18 +111,18 @@ def map_method(
 
 
 def _with_index(empty: Any, X: Collection) -> Any:
-    """Give no rows of pandas the index that those of X have."""
+    """Give a pandas object without rows the type of index that X has."""
     if is_pandas(empty) and X.has_index:
         return empty.set_axis(X.example.index[:0])
     return empty
 
 
 def _map(X: Collection, stage: Stage, empty: Any, function: Any, *args: Any) -> Any:
-    """Map a function over blocks; an array remembers that, as a stage."""
+    """Map a function over blocks. A resulting array remembers it as a stage."""
     mapped = X.map_blocks(function, stage.name, empty, *args)
     if not isinstance(mapped, da.Array):
         return mapped
-    # A copy, because collections can be assigned to.
+    # A copy, because the user may assign to X later.
     before = X.mapped or Mapped((copy.copy(X.value),), ())
     made = Mapped(before.sources, (*before.stages, stage))
     return MappedArray.of(mapped, made)
@@ -129,17 +130,17 @@ def _map(X: Collection, stage: Stage, empty: Any, function: Any, *args: Any) -> 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a method for each block.
+    """What to call on each block, and what the result is declared to be.
 
     Parameters
     ----------
     method : str
     params : dict
-        Arguments beside X.
+        Arguments of the method beside X.
     declared : Declared or list of Declared
-        What it returns; a list where it returns several outputs.
+        The declared output. A list if the method returns several outputs.
     columns : dict
-        What the collection declares to be the columns of X.
+        The columns of X that the collection declares.
     """
 
     method: str
@@ -155,7 +156,7 @@ def _apply(
     block_id: Any = None,
     partition_info: Any = None,
 ) -> Any:
-    """Call a method on a block; dask tells an array's block or a frame's partition."""
+    """Call the method on a block. dask passes `block_id` or `partition_info`."""
     declared = call.declared
     if n_rows(block) == 0:
         several = isinstance(declared, list)

@@ -1,4 +1,4 @@
-"""What a method returns, learned from one made-up row instead of a read."""
+"""What a method returns, found by calling it on one made-up row."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from incremental._typing import Estimator
 def declared_output(
     estimator: Estimator, method: str, X: Any, params: Any, meta: Any = None
 ) -> Any:
-    """Return what a method returns, without rows, as all blocks can be declared.
+    """Return the output of a method without rows, as it is declared for all blocks.
 
     Parameters
     ----------
     estimator, method, X, params
         As for `example_output`.
     meta : array, pandas.Series or pandas.DataFrame, or a list of them, optional
-        The user's example. Its kind, names and type are taken, but for a type that
-        cannot hold what the method returns on a made-up row.
+        The user's example. Its kind, names and types are used. A type of another
+        kind that cannot hold the output for a made-up row is replaced.
 
     Returns
     -------
     array, pandas.Series or pandas.DataFrame, or a list of them
-        Text has the width of the longest class, or is of objects.
+        Text has the width of the longest class. If that is unknown, it is of objects.
     """
     text = _text_dtype(estimator, method)
     if meta is None:
@@ -42,7 +42,7 @@ def declared_output(
     try:
         example = example_output(estimator, method, X, params)
     except Exception:
-        # That is what the user's example is for.
+        # The user gives an example because no made-up row works: it is trusted.
         return _each(lambda one: _retyped(one, None, text), meta)
     wanted, received = (len(a) if _is_several(a) else None for a in (meta, example))
     if wanted != received:
@@ -78,10 +78,10 @@ def _check_is_example(example: Any) -> None:
 
 
 def _combined(meta: Any, example: Any, method: str, text: Any) -> Any:
-    """Return no rows of the kind and names of one example, as wide as both."""
+    """Return `meta` without rows, with types that suit the example as well."""
     _check_is_example(example)
     if not is_pandas(meta):
-        # Its shape is the true one.
+        # The shape is taken from what the method really returned.
         values = np.asarray(example) if is_pandas(example) else example
         return _retyped(values, [_wider(meta.dtype, values.dtype)], text)
     named = hasattr(meta, "columns") and hasattr(example, "columns")
@@ -107,7 +107,7 @@ def _dtypes(example: Any) -> list[Any]:
 
 
 def _wider(wanted: Any, received: Any) -> Any:
-    """Return the type that is wanted, if it can hold values of the one received."""
+    """Return `wanted` if it is of the same kind or can hold `received`; else that."""
     if not (isinstance(wanted, np.dtype) and isinstance(received, np.dtype)):
         return wanted
     if (wanted.kind in "US") != (received.kind in "US"):
@@ -117,7 +117,7 @@ def _wider(wanted: Any, received: Any) -> Any:
 
 
 def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
-    """Return no rows of an example with other types, those of text as wide as all."""
+    """Return an example without rows, with other types and text wide enough."""
     _check_is_example(example)
     empty = take_rows(example, slice(0, 0))
     dtypes = [text(dtype) for dtype in (_dtypes(empty) if dtypes is None else dtypes)]
@@ -130,7 +130,7 @@ def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
 
 
 def _text_dtype(estimator: Estimator, method: str) -> Callable[[Any], Any]:
-    """Return what makes a type of text one that no text is too long for."""
+    """Return a function that makes a text type wide enough for every class."""
     classes = getattr(estimator, "classes_", None) if method == "predict" else None
     several = classes if isinstance(classes, list) else [classes]
     known = [getattr(one, "dtype", None) for one in several]
@@ -146,9 +146,9 @@ def _text_dtype(estimator: Estimator, method: str) -> Callable[[Any], Any]:
 
 
 def example_output(estimator: Estimator, method: str, X: Any, params: Any) -> Any:
-    """Call a method on a row that is made up in the likeness of X.
+    """Return the output of a method for a made-up row that is like those of X.
 
-    Several rows are tried, as what is valid depends on the estimator.
+    Several rows are tried, because estimators differ in which values they accept.
 
     Parameters
     ----------
@@ -162,7 +162,9 @@ def example_output(estimator: Estimator, method: str, X: Any, params: Any) -> An
     Raises
     ------
     TypeError
-        If the method returns a list with an entry for each row.
+        If the method returns a list of rows.
+    Exception
+        What the first row raised, if the method fails on all rows.
     """
     note = f"raised by {type(estimator).__name__}.{method} on one made-up row"
     if method in METAS:
@@ -195,7 +197,7 @@ def _rows(estimator: Estimator, X: Any) -> Iterator[Any]:
 
 
 def _with_learned(estimator: Estimator, row: Any) -> Any:
-    """Put in categories that encoders have learned, as others are unknown to them."""
+    """Put learned categories into a row, since encoders refuse unknown ones."""
     for chosen, values in _categories(estimator):
         if is_pandas(row):
             places = _places(row, chosen)
@@ -208,7 +210,7 @@ def _with_learned(estimator: Estimator, row: Any) -> Any:
 
 
 def _places(row: Any, chosen: Any) -> list[int]:
-    """Return the positions of the columns that a column transformer has chosen."""
+    """Return the numbers of the columns that a column transformer has chosen."""
     if isinstance(chosen, slice):
         return list(range(row.shape[1]))[chosen]
     return [n if isinstance(n, int) else row.columns.get_loc(n) for n in chosen]

@@ -1,4 +1,4 @@
-"""What a method returned for a block, held against what the collection declares."""
+"""`Declared`: compares the output for a block with what was declared."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ METAS = {
 
 @dataclass(frozen=True)
 class Declared:
-    """What each block of a lazy output is declared to be.
+    """The declaration that the output for each block has to meet.
 
     Parameters
     ----------
-    empty : array, pandas.Series or pandas.DataFrame of no rows
+    empty : array, pandas.Series or pandas.DataFrame
+        An output without rows.
     rounds : bool
-        Whether the user asked for its type, so that floats may be rounded to it.
+        Whether floats may be rounded to the declared type, as the user gave it.
     """
 
     empty: Any
     rounds: bool = False
 
     def hold(self, output: Any, block: Any, who: str, method: str) -> Any:
-        """Return the output for a block as it is declared, with no value changed.
+        """Return the output for a block, converted to what is declared.
+
+        No value changes, except floats that are rounded if `rounds` is True.
 
         Parameters
         ----------
@@ -44,8 +47,8 @@ class Declared:
         Raises
         ------
         ValueError
-            If it has other rows or columns, an index by which its rows are in another
-            order, or values that the type cannot hold.
+            If the output has other rows or columns than declared, if its index has
+            the rows in another order, or if the declared type cannot hold a value.
         """
         if not hasattr(output, "shape"):
             output = np.asarray(output)
@@ -94,7 +97,7 @@ class Declared:
         return pd.DataFrame(arrays, index=index).set_axis(empty.columns, axis=1)
 
     def _cast(self, values: Any, dtype: Any) -> Any:
-        """Cast, or raise where a value would be another one then."""
+        """Cast values; raise if one would change, other than by allowed rounding."""
         if values.dtype == dtype:
             return values
         cast = _cast_numpy if isinstance(dtype, np.dtype) else _cast_pandas
@@ -112,7 +115,7 @@ class Declared:
 
 
 class _Misfit(Exception):  # noqa: N818
-    """Says what is wrong with an output."""
+    """Raised if an output does not fit; its message completes a sentence."""
 
 
 def check_index(
@@ -128,12 +131,13 @@ def check_index(
     who, method : str
         Names of the estimator and of its method, for errors.
     by_position : bool
-        Whether rows that are only numbered will do, since their labels are dropped.
+        Whether an index that only numbers the rows will do. It does where the index
+        is dropped.
 
     Raises
     ------
     ValueError
-        If they have not, so that they may be in another order.
+        If the labels differ, because the rows may then be in another order.
     """
     if not is_pandas(output):
         return
@@ -215,7 +219,7 @@ def _cast_pandas(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
 
     column = pd.Series(values)
     if hasattr(dtype, "categories") and hasattr(column.dtype, "categories"):
-        # Of a collection they may be unknown, and each block has its own.
+        # A collection may not know the categories, and each block has its own.
         return True, column.array
     cast = column.astype(dtype)
     missing = column.isna()

@@ -1,8 +1,8 @@
-"""Scores of predictions made in parallel, without gathering the data.
+"""Scores of predictions that are made in parallel. X is never gathered.
 
-This is the only module that touches the private state of scikit-learn's scorers: which
-methods they call (``_response_method``), to make no other predictions. Tested with
-scikit-learn 1.6 and 1.9.
+This is the only module that touches private state of scikit-learn's scorers
+(``_response_method``). It says which methods a scorer calls, so that no other outputs
+are computed. Tested with scikit-learn 1.6 and 1.9.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from incremental._typing import Estimator, Scorer, Scoring
 
 
 def as_scorer(scoring: Scoring) -> Callable[..., float]:
-    """Return the scorer that has a name, or the callable that is one.
+    """Return the scorer of that name, or the callable itself.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def score_by_block(
     Parameters
     ----------
     estimator : estimator
-        Fitted; a classifier is scored by its accuracy, a regressor by R².
+        Fitted. Classifiers are scored by accuracy, regressors by R².
     X : dask array or dataframe of shape (n_samples, n_features)
     y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
     sample_weight : array or frame of shape (n_samples,), optional
@@ -72,7 +72,7 @@ def score_by_block(
     TypeError
         If the estimator has a ``score`` of its own.
     ValueError
-        If y is missing or there are no rows.
+        If y is None, or if there are no rows.
     """
     if y is None:
         raise ValueError("score requires y to be passed, but y is None.")
@@ -92,7 +92,7 @@ def score_blocks(
     ----------
     estimator : estimator
     blocks : Blocks
-        Of X, y and perhaps ``sample_weight``.
+        The blocks of X, y and perhaps ``sample_weight``.
     order : sequence of int, optional
         Positions of the blocks; all of them by default.
 
@@ -126,7 +126,7 @@ def score_gathered(
     rows: Mapping[str, Any],
     X: Any,
 ) -> Any:
-    """Call a scorer on predictions made in parallel; they and y are gathered.
+    """Call a scorer on predictions made in parallel. They and y are gathered.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def score_gathered(
     rows : dict
         X, and perhaps y and parameters of the scorer that have an entry for each row.
     X : dask array, dataframe, series or bag
-        What the scorer gets as X: it is never computed, unless the scorer does it.
+        What the scorer gets as X. It is not computed, unless the scorer does so.
     """
     estimator = wrapper._fitted_estimator()
     on_blocks = OnBlocks(estimator, read_blocks(rows), X=X, wrapper=wrapper)
@@ -148,12 +148,12 @@ def score_gathered(
 def score_held_out(
     scorer: Scorer, estimator: Estimator, blocks: Blocks, order: Sequence[int]
 ) -> float:
-    """Call a scorer on predictions for some blocks; they and y are gathered.
+    """Call a scorer on predictions for some blocks. They and y are gathered.
 
     Parameters
     ----------
     scorer : callable
-        ``scorer(estimator, X, y)``. X is None: it is not gathered.
+        ``scorer(estimator, X, y)``. It gets None as X, because X is not gathered.
     estimator : estimator
         Fitted.
     blocks : Blocks
@@ -166,37 +166,38 @@ def score_held_out(
     return float(scorer(on_blocks, None, gathered.get("y")))
 
 
-# What scorers ask for, to gather it in the one read that y takes.
+# The methods a scorer may call. Their outputs are gathered in one read with y.
 _RESPONSES = ("predict", "predict_proba", "decision_function")
 
 
 def _responses(scorer: Scorer, estimator: Estimator) -> list[str]:
-    """Return what a scorer will ask for, or may: the methods that the estimator has."""
+    """Return the methods that a scorer will call, or may call if that is unknown."""
     asked = getattr(scorer, "_response_method", None) or _RESPONSES
     names = [asked] if isinstance(asked, str) else asked
     found = [name for name in names if hasattr(estimator, name)]
-    # One of scikit-learn's takes the first that is there.
+    # scikit-learn's scorers call the first of these methods that the estimator has.
     return found if names is _RESPONSES else found[:1]
 
 
 class OnBlocks:
-    """An estimator whose methods return their output for the rows of blocks, computed.
+    """An estimator whose methods return gathered outputs for the X of some blocks.
 
-    They do so for the X of the blocks; for another one they compute what those of the
-    wrapper return.
+    If a method is called with the X that stands for the blocks, the blocks are read
+    and the outputs gathered. With another X, the wrapper's method is called and its
+    result computed.
 
     Parameters
     ----------
     estimator : estimator
         Fitted.
     blocks : Blocks
-        Of X, and perhaps y and other rows.
+        The blocks of X, and perhaps of y and of other row-wise data.
     order : sequence of int, optional
         Positions of the blocks; all of them by default.
     X : object
-        What stands for the X of the blocks.
+        The object that stands for the X of the blocks.
     wrapper : estimator, optional
-        The estimator itself by default.
+        Its methods are called for any other X. By default `estimator`.
     """
 
     def __init__(
@@ -216,17 +217,17 @@ class OnBlocks:
         self._outputs: dict[str, Any] = {}
 
     def gather(self, methods: Sequence[str] = _RESPONSES) -> dict[str, Any]:
-        """Gather y and all else that is beside X, and what methods return, in one read.
+        """Read the blocks once, and gather the outputs of methods, y and the rest.
 
         Parameters
         ----------
         methods : sequence of str
-            Those that the estimator does not have are left out.
+            Names of methods. Methods that the estimator lacks are left out.
 
         Returns
         -------
         dict
-            Without X and what the methods return.
+            y and the other row-wise data. X and the outputs are not in it.
         """
         calls: dict[str, Any] = {
             name: {} for name in methods if hasattr(self._estimator, name)
@@ -272,7 +273,7 @@ class OnBlocks:
         Raises
         ------
         ValueError
-            If there are no rows, or y is not what it was before.
+            If there are no rows, or if y differs from what was read before.
         """
         parts = map_blocks(
             self._blocks,
@@ -315,7 +316,7 @@ def _respond(
 def _ask(
     estimator: Estimator, method: str, X: Any, params: Mapping[str, Any] | None = None
 ) -> Any:
-    """Call a method on the X of a block, which may be the caller's own array."""
+    """Call a method on the X of a block, on a copy if it may write to X."""
     own = X.copy() if writes_to_input(estimator) else X
     output = getattr(estimator, method)(as_list(estimator, own), **(params or {}))
     is_list = isinstance(output, list | tuple) and len(output) > 0
@@ -337,7 +338,7 @@ def _stack_outputs(parts: list[Any]) -> Any:
 
 
 def _stack(parts: list[Any]) -> Any:
-    """Put the rows of blocks below each other."""
+    """Concatenate the rows of blocks."""
     first = parts[0]
     if is_pandas(first):
         import pandas as pd
@@ -358,7 +359,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def score_of(estimator: Estimator) -> tuple[Callable[..., Any], Callable[..., float]]:
-    """Return what to compute of each block for a score, and what makes it of that.
+    """Return a function of each block, and one that makes the score of its results.
 
     Raises
     ------
@@ -390,7 +391,7 @@ def _score_block(estimator: Estimator, score: Callable[..., Any], block: Block) 
 def _count_correct(y: Any, predicted: Any, weight: Any) -> tuple[float, float]:
     from sklearn.metrics import accuracy_score
 
-    # scikit-learn refuses weights that are all 0. Those of a block may be.
+    # scikit-learn refuses weights that are all 0, but those of one block may be.
     counts = weight is None or np.any(np.asarray(weight))
     weights = {"sample_weight": weight} if counts else {}
     correct = accuracy_score(y, predicted, normalize=False, **weights)
@@ -413,7 +414,7 @@ def _check_total_weight(total: float) -> None:
 
 
 class Moments(NamedTuple):
-    """What R² needs of some rows; moments merge by Chan's formula.
+    """Sums over some rows that R² is computed from. They merge by Chan's formula.
 
     References
     ----------
@@ -434,7 +435,7 @@ class Moments(NamedTuple):
         Raises
         ------
         ValueError
-            If they are not finite, or of other shapes.
+            If a value is not finite, or if the shapes do not match.
         """
         y, predicted = (
             np.asarray(_finite(name, a), dtype=float).reshape(n_rows(a), -1)
