@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from typing import Any
 
 from incremental._estimators.sklearn_parts import MultiOutputParts, OneVsRestParts
 from incremental._estimators.traits import Traits, traits_of
@@ -39,13 +40,28 @@ _TRAITS = {
 }
 
 
-def register(module: str) -> None:
-    """Register the traits of the estimators of a module that is loaded."""
-    for name, traits in _TRAITS[module].items():
-        # A version may lack an estimator, and the module may be half loaded.
-        kind = getattr(sys.modules[module], name, None)
-        if kind is not None and kind not in traits_of:
-            traits_of.register(kind, partial(_always, traits))
+def register(name: str) -> bool:
+    """Register the traits of the estimators of a module of scikit-learn.
+
+    Parameters
+    ----------
+    name : str
+        Of the module, which has to be imported.
+
+    Returns
+    -------
+    bool
+        Whether that is done. Otherwise another thread is still importing the module.
+    """
+    module: Any = sys.modules[name]
+    # A version may lack an estimator.
+    names = set(_TRAITS[name]).intersection(getattr(module, "__all__", ()))
+    if not names or not all(hasattr(module, one) for one in names):
+        return False
+    for one in names:
+        function = partial(_always, _TRAITS[name][one])
+        traits_of.register(getattr(module, one), function)
+    return True
 
 
 def _always(traits: Traits, estimator: Estimator) -> Traits:

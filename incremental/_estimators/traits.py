@@ -58,14 +58,14 @@ _METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
-# The modules of scikit-learn that have estimators with traits.
-_WITH_TRAITS = (
+# The modules of scikit-learn whose estimators are not registered yet.
+_to_register = {
     "sklearn.cluster",
     "sklearn.linear_model",
     "sklearn.multiclass",
     "sklearn.multioutput",
     "sklearn.preprocessing",
-)
+}
 
 
 class TraitsTable(TypeRegistry):
@@ -142,7 +142,8 @@ def has_callbacks(estimator: Any) -> bool:
 def _register_scikit_learns() -> None:
     # Not imported: importing it takes longer than importing the rest of the package.
     # No object can be of a type whose module is not loaded.
-    for module in _WITH_TRAITS:
+    for module in tuple(_to_register):
         if module in sys.modules:
             table = import_module("incremental._estimators.sklearn_traits")
-            table.register(module)
+            if table.register(module):
+                _to_register.discard(module)

@@ -1,8 +1,8 @@
 """scikit-learn's callbacks: they are told of the passes of a fit and their blocks.
 
 This is the only module that touches the private side of scikit-learn's callback
-support: the context of a fit, which only its own estimators are meant to make. Tested with
-scikit-learn 1.9.
+support: the context of a fit, which only its own estimators are meant to make. Tested
+with scikit-learn 1.9.
 """
 
 from __future__ import annotations

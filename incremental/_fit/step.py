@@ -12,7 +12,6 @@ import numpy as np
 from dask.sizeof import sizeof
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
-from toolz import dissoc
 
 from incremental._blocks.block import Block
 from incremental._blocks.columns import Columns, check_columns, learned_columns
@@ -140,11 +139,13 @@ class PartialFit:
             block = block.replace(**{name: aligned(block[name]) for name in block})
         if self.params.get("classes") is not None:
             check_classes(block["y"], self.params["classes"])
-        block = block.replace(X=InParts.of(block["X"], self.within))
+        if self.within:
+            block = block.replace(X=InParts.of(block["X"], self.within))
         rounded, writes = fitting.rounded, writes_to_input(estimator)
         for batch in self._batches(block):
             X, y = batch["X"], batch.get("y")
-            params = {**self.params, **dissoc(dict(batch), "X", "y")}
+            row_wise = {name: batch[name] for name in batch if name not in ("X", "y")}
+            params = {**self.params, **row_wise}
             own = X.copy() if writes else X
             rounded |= learn_rest(estimator, own, y, params, self.passed)
         fitting = fitting._replace(estimator=estimator, rounded=rounded)
