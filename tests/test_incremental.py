@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import dask
 import dask.array as da
@@ -771,3 +772,19 @@ def test_a_wrapper_is_never_half_new(method, data):
         finally:
             look_with(None)
     assert found == {(True, True), (False, False)}
+
+
+def test_fits_in_threads_leave_dasks_configuration_as_it_was(rng):
+    frame = pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
+    lazy = dd.from_pandas(frame, npartitions=4)
+    y = lazy["a"] > 0
+    names = ("optimization.tune.active", "dataframe.shuffle.method")
+    before = [dask.config.get(name, None) for name in names]
+
+    def fit(thread):
+        for _ in range(10):
+            Incremental(SGD, classes=[False, True]).fit(lazy, y).predict(lazy)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fit, range(4)))
+    assert [dask.config.get(name, None) for name in names] == before

@@ -265,19 +265,24 @@ def test_leaving_does_not_wait_for_the_blocks_under_way(leave):
     wait_for(lambda: set(threading.enumerate()) <= threads)
 
 
-def nap_for_two_seconds(block):
-    time.sleep(2)
+def hold_on_a_worker(block):
+    from distributed import Event
+
+    Event("let go").wait(20)
     return block
 
 
 def test_leaving_on_a_cluster_does_not_wait_and_releases_its_futures(client):
-    slow = da.ones(6, chunks=2).map_blocks(nap_for_two_seconds)
-    blocks = iter_blocks(da.concatenate([da.ones(2, chunks=2), slow]), prefetch=2)
+    from distributed import Event
+
+    held = da.ones(6, chunks=2).map_blocks(hold_on_a_worker, meta=np.empty(0))
+    blocks = iter_blocks(da.concatenate([da.ones(2, chunks=2), held]), prefetch=2)
     threads = set(threading.enumerate())
     next(iter(iter_blocks(da.ones(2))))
     began = time.monotonic()
     leave_by_break(blocks)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10
+    Event("let go", client).set()
     wait_for(lambda: not client.futures)
     names = (one.name for one in set(threading.enumerate()) - threads)
     wait_for(lambda: not any(name.startswith("iter_blocks") for name in names))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dask
@@ -14,6 +16,8 @@ from incremental._blocks.collection import (
     map_delayed,
 )
 from incremental._blocks.rows import is_pandas
+
+_setting = threading.RLock()
 
 
 class Frame(Collection):
@@ -97,9 +101,20 @@ class Frame(Collection):
         return self.value.fillna("") if self.value.ndim == 1 else self.value
 
 
-def untuned() -> Any:
-    """Return a context in which dask does not fuse partitions by its tuning."""
-    return dask.config.set({"optimization.tune.active": False})
+@contextmanager
+def untuned() -> Iterator[None]:
+    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
+    # dask has one configuration for all threads. If two that overlap restore what they
+    # found, what the first one had set stays.
+    with _setting, dask.config.set({"optimization.tune.active": False}):
+        yield
+
+
+@contextmanager
+def shuffled_with_tasks() -> Iterator[None]:
+    """Let dask shuffle with tasks besides, which order the rows alike in any graph."""
+    with untuned(), dask.config.set({"dataframe.shuffle.method": "tasks"}):
+        yield
 
 
 def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import dask
 import dask.array as da
 import numpy as np
 import scipy.sparse as sp
 from dask.highlevelgraph import HighLevelGraph
 
-from incremental._blocks.frames import untuned
+from incremental._blocks.frames import shuffled_with_tasks
 from incremental._blocks.stages import Mapped, Stage, apply
 
 
@@ -139,7 +138,7 @@ def _read_together(mapped: Mapped, joined: Any) -> Any:
     import dask.dataframe as dd
 
     # A shuffle with tasks gives the rows of all columns the same order.
-    with untuned(), dask.config.set({"dataframe.shuffle.method": "tasks"}):
+    with shuffled_with_tasks():
         parts = dd.map_partitions(
             _together, *mapped.sources, meta=(None, "object"), align_dataframes=False
         ).optimize()

@@ -8,7 +8,6 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-import dask
 from dask.core import flatten
 from dask.utils import ensure_dict
 
@@ -16,6 +15,7 @@ from incremental._blocks.align import Aligned, align
 from incremental._blocks.assembly import Assembly
 from incremental._blocks.block import Block
 from incremental._blocks.collection import Collection
+from incremental._blocks.frames import shuffled_with_tasks
 from incremental._blocks.stages import Stage
 from incremental._graph.joint import (
     optimize_together,
@@ -132,7 +132,7 @@ def read_blocks(values: Mapping[str, Any]) -> Blocks:
     """
     # dask may compute here, to find the divisions of dataframes. On a cluster it would
     # shuffle from peer to peer, which may hang where a sort follows a merge.
-    with dask.config.set({"dataframe.shuffle.method": "tasks"}):
+    with shuffled_with_tasks():
         aligned = align(values)
     if not any(one.is_lazy for one in aligned.sources.values()):
         return _hold(aligned)
@@ -202,9 +202,7 @@ def _read_frames(
     # dask's tuning is off: it would fuse partitions, and blocks would no longer be
     # the user's partitions. Shuffles use tasks: a peer-to-peer shuffle cannot be part
     # of another graph. `dask.optimize` is not used: it drops column projections.
-    with dask.config.set(
-        {"optimization.tune.active": False, "dataframe.shuffle.method": "tasks"}
-    ):
+    with shuffled_with_tasks():
         joint = dd.map_partitions(
             partial(_pair, tuple(frames)),
             *frames.values(),
