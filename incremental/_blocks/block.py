@@ -54,6 +54,10 @@ class Block(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._pieces)
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a piece, or the default if there is none of that name."""
+        return self._pieces.get(name, default)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Block, (self._pieces, self.columns, self.digest)
 
@@ -65,7 +69,7 @@ class Block(Mapping[str, Any]):
         ValueError
             If the pieces differ in their number of rows.
         """
-        counts = {name: n_rows(piece) for name, piece in self.items()}
+        counts = {name: n_rows(piece) for name, piece in self._pieces.items()}
         if len(set(counts.values())) > 1:
             received = ", ".join(f"{name} has {rows}" for name, rows in counts.items())
             raise ValueError(
@@ -90,7 +94,7 @@ class Block(Mapping[str, Any]):
             yield self
             return
         # Converted once here, and not again for each batch.
-        pieces = {name: by_rows(piece) for name, piece in self.items()}
+        pieces = {name: by_rows(piece) for name, piece in self._pieces.items()}
         for start in range(0, self.count_rows(), size):
             rows = slice(start, start + size)
             yield Block(
