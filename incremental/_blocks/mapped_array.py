@@ -64,9 +64,9 @@ class MappedArray(da.Array):
         """Stack columns of arrays of unknown length; leave all else to dask."""
         stacks = func is np.hstack and not kwargs
         stacks = stacks or (func is np.concatenate and kwargs == {"axis": 1})
-        uncounted = stacks and any(np.isnan(one.shape[0]) for one in args[0])
-        if uncounted and all(np.ndim(one) == 2 for one in args[0]):
-            return _beside(args[0])
+        arrays = args[0] if stacks and all(np.ndim(a) == 2 for a in args[0]) else ()
+        if any(isinstance(a, da.Array) and np.isnan(a.shape[0]) for a in arrays):
+            return _beside(arrays)
         return super().__array_function__(func, types, args, kwargs)
 
 

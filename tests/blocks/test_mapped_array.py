@@ -210,3 +210,11 @@ def test_rows_of_other_partitions_are_not_put_beside(frame):
         np.hstack([three, two])
     with pytest.raises(TypeError, match="Expected dask arrays .* got DataFrame"):
         np.hstack([three, lazy(frame)])
+
+
+def test_arrays_of_counted_rows_stand_beside_what_dask_puts_there(frame):
+    scaler = ParallelPostFit(MaxAbsScaler().fit(frame.to_numpy()))
+    scaled = scaler.transform(da.from_array(frame.to_numpy(), chunks=(4, 3)))
+    values = scaled.compute()
+    received = np.hstack([scaled, values.tolist()])
+    np.testing.assert_array_equal(received, np.hstack([values, values]))

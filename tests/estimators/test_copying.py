@@ -77,6 +77,18 @@ def test_frames_at_odd_addresses_are_copied():
     assert aligned(frame[0]).to_numpy().flags.aligned
 
 
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
+def test_what_is_copied_lies_in_memory_in_the_order_that_it_had(kind, order):
+    odd = shifted(np.arange(12.0).reshape(4, 3))
+    odd = odd if order == "C" else odd.T
+    options = {} if kind is np.asarray else {"copy": False}
+    copied = np.asarray(aligned(kind(odd, **options)))
+    assert copied.flags.aligned
+    assert copied.strides == odd.strides
+    np.testing.assert_array_equal(copied, odd)
+
+
 @pytest.mark.parametrize(
     "piece",
     [np.ones(3), sp.csr_matrix(np.eye(2)), pd.DataFrame({"a": ["x"]}), ["text"]],
