@@ -65,14 +65,20 @@ def align(values: Mapping[str, Any]) -> Aligned:
             f"{lazy[0]} is a dask collection; pass both as dask collections, or "
             f"compute {lazy[0]}."
         )
-    leader = leader.with_whole_rows(leader_name)
+    collections = _without_shared(collections)
+    leader = collections[leader_name].with_whole_rows(leader_name)
     # What a wrapper made is read from its source, in one graph with the others. If a
     # shuffle in the source were computed twice, it could order the rows differently.
     first = _sources(leader)[0]
     sources: dict[str, Collection] = {}
     outputs = []
     for name, one in collections.items():
-        cut = leader if name == leader_name else one.cut_as(name, first, leader_name)
+        if name == leader_name:
+            cut = leader
+        elif one.mapped is not None and _sources(one)[0].has_index:
+            cut = one  # its dataframes are cut below
+        else:
+            cut = one.cut_as(name, first, leader_name)
         found = _sources(cut)
         several = len(found) > 1
         names = tuple(f"{name} ({n})" if several else name for n in range(len(found)))
@@ -83,6 +89,24 @@ def align(values: Mapping[str, Any]) -> Aligned:
         outputs.append(Output(name, names, stages))
     known = [rows for one in sources.values() if (rows := one.n_rows)]
     return Aligned(sources, tuple(outputs), known[0] if known else None)
+
+
+def _without_shared(collections: dict[str, Collection]) -> dict[str, Collection]:
+    """Let arrays forget what they were mapped from, if others were computed from them.
+
+    Such another array holds their tasks. Applied apart from these, a stage that draws
+    at random would yield other rows.
+    """
+    held = {
+        name
+        for one in collections.values()
+        if one.mapped is None
+        for name in one.layer_names
+    }
+    return {
+        name: one.unmapped() if one.mapped and held & set(one.layer_names) else one
+        for name, one in collections.items()
+    }
 
 
 def _sources(collection: Collection) -> list[Collection]:

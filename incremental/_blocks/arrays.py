@@ -43,6 +43,18 @@ class Array(Collection):
         """What a wrapper made the array from, if one did."""
         return self.value.mapped if isinstance(self.value, MappedArray) else None
 
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of its own tasks and, if no wrapper mapped it, of all before."""
+        if self.mapped is not None:
+            return (self.value.name,)
+        return tuple(getattr(self.value.dask, "layers", ()))
+
+    def unmapped(self) -> Collection:
+        """Return the array without what a wrapper made it from."""
+        X = self.value
+        return Array(da.Array(X.dask, X.name, X.chunks, meta=X._meta))
+
     def describe(self) -> str:
         """Say that it is an array, and whether its chunks are known."""
         known = "unknown" if self.n_rows is None else "known"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from incremental._blocks.block import Block
-from incremental._blocks.stages import Stage, apply, local_suffix
+from incremental._blocks.stages import Stage, apply_once, local_suffix
 
 
 class Output(NamedTuple):
@@ -46,10 +46,12 @@ class Assembly:
     def __call__(self, *pieces: Any) -> Block:
         """Return the block."""
         read = dict(zip(self.names, pieces, strict=True))
-        made = {}
+        made: dict[str, Any] = {}
+        results: dict[Any, Any] = {}
         for name, sources, stages in self.outputs:
             several = tuple(read[source] for source in sources)
-            made[name] = apply(stages, several if len(several) > 1 else several[0])
+            piece = several if len(several) > 1 else several[0]
+            made[name] = apply_once(stages, piece, results)
         return Block(made)
 
     @property

@@ -52,6 +52,15 @@ class Collection(ABC):
         return None
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of the tasks that are computed for it, if they are known."""
+        return ()
+
+    def unmapped(self) -> Collection:
+        """Return the same data, without what a wrapper made it from."""
+        return self
+
+    @property
     def categories(self) -> Any:
         """All values that may occur, if the data declare them; otherwise None."""
         return None

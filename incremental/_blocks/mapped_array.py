@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from dask.highlevelgraph import HighLevelGraph
 
 from incremental._blocks.frames import shuffled_with_tasks
-from incremental._blocks.stages import Mapped, Stage, apply
+from incremental._blocks.stages import Mapped, Stage, apply, apply_once
 
 
 class MappedArray(da.Array):
@@ -87,9 +87,11 @@ class Beside:
         """Return the columns of all arrays for a block."""
         given = pieces if isinstance(pieces, tuple) else (pieces,)
         outputs = []
+        results: dict[Any, Any] = {}
         for places, stages in self.parts:
             chosen = tuple(given[place] for place in places)
-            outputs.append(apply(stages, chosen if len(chosen) > 1 else chosen[0]))
+            pieces = chosen if len(chosen) > 1 else chosen[0]
+            outputs.append(apply_once(stages, pieces, results))
         if any(map(sp.issparse, outputs)):
             return sp.hstack(outputs, format="csr")
         return np.hstack(outputs)
@@ -122,7 +124,9 @@ def _beside(arrays: Sequence[Any]) -> MappedArray:
             for one in known
         )
     )
-    mapped = Mapped(tuple(sources.values()), (Stage(beside, "hstack"),))
+    mapped = Mapped(
+        tuple(sources.values()), (Stage(beside, "hstack", token=joined.name),)
+    )
     if all(hasattr(type(source), "known_divisions") for source in mapped.sources):
         # Read apart, each array would get the rows in an order of its own.
         joined = _read_together(mapped, joined)

@@ -28,11 +28,15 @@ class Stage(NamedTuple):
     row_local : bool
         Whether it yields for some rows of an array the same bits as for these rows
         within the whole block.
+    token : object
+        What names its results: stages of the same token yield the same. Each is run
+        once for a block. None for one that is not shared.
     """
 
     function: Callable[[Any], Any]
     name: str
     row_local: bool = False
+    token: Any = None
 
 
 class Mapped(NamedTuple):
@@ -49,6 +53,29 @@ class Mapped(NamedTuple):
 
     sources: tuple[Any, ...]
     stages: tuple[Stage, ...]
+
+
+def apply_once(stages: Sequence[Stage], X: Any, results: dict[Any, Any]) -> Any:
+    """Put X through stages, but for those whose results are there already.
+
+    What is drawn at random in a stage would otherwise differ between the pieces of a
+    block that have the stage in common.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+    X : array, frame or list, or a tuple of several
+    results : dict
+        The results of stages for this block, by their tokens; new ones are added.
+    """
+    for stage in stages:
+        if stage.token is None:
+            X = stage.function(X)
+            continue
+        if stage.token not in results:
+            results[stage.token] = stage.function(X)
+        X = results[stage.token]
+    return X
 
 
 def apply(stages: Sequence[Stage], X: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 
@@ -16,7 +16,11 @@ class Parts(ABC):
 
     @abstractmethod
     def start(
-        self, bundle: Any, params: Mapping[str, Any], n_outputs: int
+        self,
+        bundle: Any,
+        params: Mapping[str, Any],
+        row_wise: Collection[str],
+        n_outputs: int,
     ) -> list[Any]:
         """Return the parts. Prepare the bundle for them if it is not fitted.
 
@@ -25,6 +29,8 @@ class Parts(ABC):
         bundle : estimator
         params : dict
             Parameters of its ``partial_fit``, such as ``classes``.
+        row_wise : collection of str
+            The names of its parameters that have a value for each row.
         n_outputs : int
             How many columns y has.
 

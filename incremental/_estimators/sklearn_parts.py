@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_array
+from sklearn.utils.validation import has_fit_parameter
 
 from incremental._estimators.parts import Parts
 
@@ -17,13 +18,20 @@ class OneVsRestParts(Parts):
     """How `sklearn.multiclass.OneVsRestClassifier` divides: by class."""
 
     def start(
-        self, bundle: Any, params: Mapping[str, Any], n_outputs: int
+        self,
+        bundle: Any,
+        params: Mapping[str, Any],
+        row_wise: Collection[str],
+        n_outputs: int,
     ) -> list[Any]:
         """Return a classifier for each class; one in all for two classes."""
-        if set(params) - {"classes"} or n_outputs > 1:
+        if {*params, *row_wise} - {"classes"} or n_outputs > 1 or _draws(bundle):
             return []
-        if not hasattr(bundle, "estimators_"):
-            classes = np.asarray(params["classes"])
+        classes = np.asarray(params.get("classes", ()))
+        if hasattr(bundle, "estimators_"):
+            if not np.array_equal(np.unique(classes), bundle.classes_):
+                return []
+        else:
             inner = bundle.estimator
             # `partial_fit` of the bundle then learns the classes and nothing else.
             bundle.estimator = _Idle()
@@ -48,22 +56,33 @@ class OneVsRestParts(Parts):
 
     def join(self, bundle: Any, parts: list[Any]) -> None:
         """Put the classifiers into the bundle."""
-        _put_in(bundle, parts)
+        _put_in(bundle, parts, ["n_features_in_"])
 
 
 class MultiOutputParts(Parts):
     """How `sklearn.multioutput` estimators divide: by column of y."""
 
     def start(
-        self, bundle: Any, params: Mapping[str, Any], n_outputs: int
+        self,
+        bundle: Any,
+        params: Mapping[str, Any],
+        row_wise: Collection[str],
+        n_outputs: int,
     ) -> list[Any]:
         """Return an estimator for each output."""
+        known = {"classes"}
+        if has_fit_parameter(bundle.estimator, "sample_weight"):
+            known.add("sample_weight")
         routed = get_config()["enable_metadata_routing"]
-        if routed or set(params) - {"classes"} or n_outputs < 2:
+        if routed or {*params, *row_wise} - known or n_outputs < 2 or _draws(bundle):
+            return []
+        classes = params.get("classes")
+        if classes is not None and any(np.ndim(one) == 0 for one in classes):
             return []
         if not hasattr(bundle, "estimators_"):
             return [clone(bundle.estimator) for _ in range(n_outputs)]
-        return list(bundle.estimators_)
+        same = len(bundle.estimators_) == n_outputs
+        return list(bundle.estimators_) if same else []
 
     def targets(self, bundle: Any, y: Any) -> Any:
         """Return y as an array."""
@@ -82,7 +101,7 @@ class MultiOutputParts(Parts):
 
     def join(self, bundle: Any, parts: list[Any]) -> None:
         """Put the estimators into the bundle."""
-        _put_in(bundle, parts)
+        _put_in(bundle, parts, ["n_features_in_", "feature_names_in_"])
 
 
 class _Idle(BaseEstimator):  # type: ignore[misc]
@@ -95,8 +114,17 @@ class _Idle(BaseEstimator):  # type: ignore[misc]
         return self
 
 
-def _put_in(bundle: Any, parts: list[Any]) -> None:
+def _draws(bundle: Any) -> bool:
+    """Tell whether the parts draw from NumPy's global generator.
+
+    They would do so in another order beside each other.
+    """
+    params = bundle.estimator.get_params().items()
+    return any(n.endswith("random_state") and value is None for n, value in params)
+
+
+def _put_in(bundle: Any, parts: list[Any], names: list[str]) -> None:
     bundle.estimators_ = parts
-    for name in ("n_features_in_", "feature_names_in_"):
+    for name in names:
         if hasattr(parts[0], name):
             setattr(bundle, name, getattr(parts[0], name))

@@ -70,7 +70,8 @@ def arrange(
     if plan.before:
         work.append(Before(plan.before, plan.in_parts))
     if plan.merged:
-        work.append(FitAlone(fresh, plan.learner))
+        begun = fitting.estimator
+        work.append(FitAlone(fresh if begun is None else begun, plan.learner))
         name = "partial_fit"
         chains: list[Chain[Fitting]] = [Chain(fitting, merge_fittings, name="merge")]
         join: Callable[[list[Fitting]], Fitting] = _only
@@ -100,24 +101,29 @@ def _parts(
         return whole, _only
     learner, kind = plan.learner, plan.parts
     bundle = rest_after(fitting.estimator, learner.passed)
-    parts = kind.start(bundle, learner.params, plan.n_outputs)
-    if len(parts) < 2:
+    row_wise = set(plan.blocks.names) - {"X", "y"}
+    parts = kind.start(bundle, learner.params, row_wise, plan.n_outputs)
+    n_chains = min(len(parts), plan.blocks.scheduler.n_threads)
+    if n_chains < 2:
         return whole, _only
     work.append(Divide(kind, _shell(bundle), learner.params))
+    # As many chains as can run at once: more of them would only be more tasks.
+    groups = [range(first, len(parts), n_chains) for first in range(n_chains)]
     chains = [
         Chain(
-            fitting._replace(estimator=part),
-            FitPart(
-                replace(learner, params=kind.params(learner.params, n), passed=0),
-                kind,
-                n,
-            ),
+            fitting._replace(estimator=[parts[number] for number in group]),
+            FitParts(learner, kind, group),
         )
-        for n, part in enumerate(parts)
+        for group in groups
     ]
 
     def join(fittings: list[Fitting]) -> Fitting:
-        kind.join(bundle, [one.estimator for one in fittings])
+        learned = {
+            number: part
+            for group, one in zip(groups, fittings, strict=True)
+            for number, part in zip(group, one.estimator, strict=True)
+        }
+        kind.join(bundle, [learned[number] for number in range(len(parts))])
         rounded = any(one.rounded for one in fittings)
         return fittings[0]._replace(estimator=fitting.estimator, rounded=rounded)
 
@@ -163,24 +169,36 @@ class Divide:
 
 
 @dataclass(frozen=True)
-class FitPart:
-    """A function that fits one part of a bundle on one more block.
+class FitParts:
+    """A step that fits some parts of a bundle on one more block.
 
     Parameters
     ----------
-    fit : PartialFit
+    learner : PartialFit
+        What is done with the whole bundle.
     kind : Parts
-    number : int
-        The number of the part.
+    numbers : sequence of int
+        Of the parts.
     """
 
-    fit: PartialFit
+    learner: PartialFit
     kind: Parts
-    number: int
+    numbers: Sequence[int]
 
     def __call__(self, fitting: Fitting, block: Block) -> Fitting:
-        """Return the fitting after one more block."""
-        if n_rows(block["y"]):
-            y = self.kind.target(block["y"], self.number)
-            block = block.replace(y=y)
-        return self.fit(fitting, block)
+        """Return the fitting after one more block; its estimator is a list of parts."""
+        if n_rows(block["y"]) == 0:
+            return fitting
+        fitted = [
+            self._fit(fitting._replace(estimator=part), number, block)
+            for part, number in zip(fitting.estimator, self.numbers, strict=True)
+        ]
+        return fitted[0]._replace(
+            estimator=[one.estimator for one in fitted],
+            rounded=any(one.rounded for one in fitted),
+        )
+
+    def _fit(self, fitting: Fitting, number: int, block: Block) -> Fitting:
+        params = self.kind.params(self.learner.params, number)
+        fit = replace(self.learner, params=params, passed=0)
+        return fit(fitting, block.replace(y=self.kind.target(block["y"], number)))

@@ -118,7 +118,9 @@ def n_outputs(y: Any) -> int:
     if y is None:
         return 1
     shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
-    return int(shape[1]) if len(shape) == 2 else 1
+    # An array may not know how many columns it has.
+    counted = len(shape) == 2 and shape[1] == shape[1]
+    return int(shape[1]) if counted else 1
 
 
 def _is_nested(classes: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -169,12 +168,11 @@ class Passes:
 
     def _draw(self, progress: Progress) -> Progress:
         """Draw the order of the next pass."""
-        rng = copy.deepcopy(progress.rng)
         order = [at for at in range(self.n_blocks) if at not in set(progress.held_out)]
         if self.shuffle:
-            order = [order[at] for at in rng.permutation(len(order))]
+            order = [order[at] for at in progress.rng.permutation(len(order))]
         before = progress.fitting._replace(estimator=None)
-        return replace(progress, rng=rng, order=tuple(order), before=before)
+        return replace(progress, order=tuple(order), before=before)
 
     def _record(self, progress: Progress, seconds: float) -> Progress:
         fitting, before = progress.fitting, progress.before or Fitting(None)

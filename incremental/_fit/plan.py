@@ -15,7 +15,7 @@ from incremental._estimators.composition import (
     steps_before_last,
     transform,
 )
-from incremental._estimators.copying import Travelling
+from incremental._estimators.copying import Travelling, writes_to_input
 from incremental._estimators.merge import merges
 from incremental._estimators.parts import Parts
 from incremental._estimators.traits import has_callbacks, traits_of
@@ -112,6 +112,14 @@ def plan_fit(
     -------
     FitPlan
     """
+    if merges(estimator) and not options.judged and not blocks.in_memory:
+        learner = PartialFit(
+            options.params,
+            options.batch_size,
+            in_place=blocks.scheduler.shares_memory,
+        )
+        why = "its states merge: it learns from all blocks in parallel"
+        return _log(estimator, FitPlan(blocks, learner, merged=True, reason=why))
     blocks, local = blocks.without_local_stages("X")
     steps = steps_before_last(estimator) if later else leading_steps(estimator)
     learner = PartialFit(
@@ -123,9 +131,6 @@ def plan_fit(
         checks=not blocks.in_memory,
     )
     plan = FitPlan(blocks, learner, local, before=local, n_outputs=options.n_outputs)
-    if merges(estimator) and not options.judged and not blocks.in_memory:
-        why = "its states merge: it learns from all blocks in parallel"
-        return _log(estimator, replace(plan, merged=True, reason=why))
     if steps:
         through = Stage(partial(_transform, Travelling(steps)), "transform")
         plan = replace(plan, before=(*local, through))
@@ -170,4 +175,6 @@ def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitP
 
 
 def _transform(steps: Travelling, X: Any) -> Any:
-    return transform(steps.value, X)
+    estimators = [one for one in steps.value if hasattr(one, "get_params")]
+    own = X.copy() if any(map(writes_to_input, estimators)) else X
+    return transform(steps.value, own)

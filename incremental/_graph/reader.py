@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
+from incremental._blocks.assembly import Assembly
 from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
 from incremental._graph.plan import Plan, flatten_pieces, literals
 from incremental._graph.shared_reductions import settle
-from incremental._graph.task_spec import Graph, Key
+from incremental._graph.task_spec import Graph, Key, Task, TaskRef
 
 
 class BlockReader:
@@ -38,7 +40,8 @@ class BlockReader:
             blocks.graph, [blocks.keys(at) for at in order], [where[at] for at in order]
         )
         self._scheduler = blocks.scheduler
-        self._assemble = blocks.assembly
+        self._assembly = blocks.assembly
+        self._token = uuid4().hex
         self._blocks = plan.blocks
         self._tasks = [plan.tasks(block) for block in plan.blocks]
         planned = list(zip(plan.blocks, self._tasks, strict=True))
@@ -73,7 +76,10 @@ class BlockReader:
         lent = [key for key in tasks if key in self._shared]
         try:
             graph = {**tasks, **self._borrow(place), **self._futures[place]}
-            pieces, shared = self._run(graph, block.outputs, lent)
+            made: Key = ("block", self._token, place)
+            refs = map(TaskRef, block.outputs)
+            graph[made] = Task(made, _assemble, block.where, self._assembly, *refs)
+            whole, shared = self._run(graph, made, lent)
         except BaseException as error:
             for key in lent:
                 self._shared[key].set_exception(error)
@@ -83,17 +89,14 @@ class BlockReader:
         self._tasks[place] = {}
         # The pieces may belong to data in memory, to a file or to an earlier result.
         # They are copied, because the caller may write to them.
-        with noted(f"in {block.where}"):
-            made = self._assemble(*map(copy.deepcopy, flatten_pieces(pieces)))
-            made.count_rows()
-        return made
+        return Block({name: copy.deepcopy(whole[name]) for name in whole})
 
-    def _run(self, graph: Graph, outputs: list[Key], lent: list[Key]) -> Any:
+    def _run(self, graph: Graph, made: Key, lent: list[Key]) -> Any:
         local = {} if self._pool is None else {"pool": self._pool}
         # No callbacks: dask's diagnostics would be unregistered by parallel runs.
         return self._scheduler.run(
             graph,
-            [outputs, lent],
+            [made, lent],
             callbacks=(),
             **local,
         )
@@ -106,3 +109,10 @@ class BlockReader:
                 if not self._uses_left[key]:
                     del self._shared[key]
         return literals(values)
+
+
+def _assemble(where: str, assembly: Assembly, *pieces: Any) -> Block:
+    with noted(f"in {where}"):
+        block = assembly(*flatten_pieces(pieces))
+        block.count_rows()
+    return block

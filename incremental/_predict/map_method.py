@@ -124,7 +124,7 @@ def _map(X: Collection, stage: Stage, empty: Any, function: Any, *args: Any) -> 
         return mapped
     # A copy, because the user may assign to X later.
     before = X.mapped or Mapped((copy.copy(X.value),), ())
-    made = Mapped(before.sources, (*before.stages, stage))
+    made = Mapped(before.sources, (*before.stages, stage._replace(token=mapped.name)))
     return MappedArray.of(mapped, made)
 
 

@@ -1,9 +1,11 @@
 """Partitions as the blocks of an array, and columns of them side by side."""
 
+import os
 from collections import Counter
 from uuid import uuid4
 
 import cloudpickle
+import dask
 import dask.array as da
 import dask.bag as db
 import dask.dataframe as dd
@@ -13,11 +15,11 @@ import pytest
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.linear_model import SGDClassifier
+from sklearn.linear_model import LinearRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 
-from incremental import Incremental, ParallelPostFit
+from incremental import Incremental, ParallelPostFit, iter_blocks
 from tests.contracts import assert_same_state
 
 SGD = SGDClassifier(random_state=0)
@@ -218,3 +220,52 @@ def test_arrays_of_counted_rows_stand_beside_what_dask_puts_there(frame):
     values = scaled.compute()
     received = np.hstack([scaled, values.tolist()])
     np.testing.assert_array_equal(received, np.hstack([values, values]))
+
+
+def noisy(values):
+    calls.append(len(values))
+    return np.asarray(values) + np.random.normal(size=values.shape)
+
+
+calls = []
+
+
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_what_inputs_have_in_common_is_drawn_once_for_a_block(kind, frame):
+    values = frame.to_numpy()
+    X = lazy(frame) if kind == "frame" else da.from_array(values, chunks=(4, 3))
+    drawn = ParallelPostFit(FunctionTransformer(noisy)).transform(X)
+    model = ParallelPostFit(LinearRegression().fit(values, values[:, 0]))
+    calls.clear()
+    assert model.score(drawn, model.predict(drawn)) == 1.0
+    assert sum(calls) == len(frame)
+
+
+def test_a_column_of_what_was_drawn_is_of_the_same_draw(frame):
+    X = da.from_array(frame.to_numpy(), chunks=(4, 3))
+    drawn = ParallelPostFit(FunctionTransformer(noisy)).transform(X)
+    calls.clear()
+    for block, column in iter_blocks(drawn, drawn[:, 0]):
+        np.testing.assert_array_equal(block[:, 0], column)
+    assert sum(calls) == len(frame)
+
+
+def test_mapped_dataframes_are_cut_at_the_divisions_of_the_first(frame):
+    scaler = ParallelPostFit(MaxAbsScaler().fit(frame))
+    one, other = (dd.from_pandas(frame, npartitions=n) for n in (2, 3))
+    blocks = list(iter_blocks(one, scaler.transform(other)))
+    assert len(blocks) == one.npartitions
+    for block, scaled in blocks:
+        np.testing.assert_array_equal(scaled, scaler.transform(block))
+
+
+def test_iter_blocks_runs_stages_where_blocks_are_read(frame):
+    X = da.from_array(frame.to_numpy(), chunks=(4, 3))
+    places_of = ParallelPostFit(FunctionTransformer(process_of)).transform(X)
+    with dask.config.set(scheduler="processes"):
+        places = {int(block[0, 0]) for (block,) in iter_blocks(places_of)}
+    assert os.getpid() not in places
+
+
+def process_of(values):
+    return np.full(values.shape, float(os.getpid()))

@@ -62,10 +62,11 @@ BUNDLES = [
 each_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=str)
 
 
-def calls_of(fit):
-    """Count the tasks that a fit runs, by their names."""
-    with Profiler() as profiler:
-        fit()
+def calls_of(fit, threads=4):
+    """Count the tasks that a fit runs on so many threads, by their names."""
+    with dask.config.set(scheduler="threads", num_workers=threads):
+        with Profiler() as profiler:
+            fit()
     return Counter(key_split(record.key) for record in profiler.results)
 
 
@@ -130,6 +131,59 @@ def test_each_part_takes_each_block_of_one_read(X, y):
     counts = calls_of(lambda: model.fit(source.array, as_dask(y, (10,) * 6)))
     assert set(source.reads.values()) == {1}
     assert counts["partial_fit"] == 6 * 4
+
+
+def test_there_are_as_many_chains_as_threads(X, y):
+    model = Incremental(OneVsRestClassifier(SGD), classes=LABELS, shuffle_blocks=False)
+    data = as_dask(X, (30, 30)), as_dask(y, (30, 30))
+    counts = calls_of(lambda: model.fit(*data), threads=3)
+    assert counts["partial_fit"] == 2 * 3
+    expected = plain_loop(OneVsRestClassifier(SGD), X, y, {"classes": LABELS}, (30, 30))
+    assert_same_state(model.estimator_, expected)
+
+
+def test_parts_that_draw_from_the_global_generator_learn_in_turns(X, y):
+    model = Incremental(OneVsRestClassifier(SGDClassifier()), classes=LABELS)
+    data = as_dask(X, (30, 30)), as_dask(y, (30, 30))
+    assert calls_of(lambda: model.fit(*data))["partial_fit"] == 2
+
+
+def test_other_classes_in_a_later_fit_are_refused_as_scikit_learn_does_it(X, y):
+    model = Incremental(OneVsRestClassifier(SGD))
+    data = as_dask(X, (30, 30)), as_dask(y, (30, 30))
+    model.partial_fit(*data, classes=LABELS)
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        model.partial_fit(*data, classes=[*LABELS, "e"])
+
+
+def test_outputs_that_are_added_later_are_refused_as_scikit_learn_does_it(X):
+    model = Incremental(MultiOutputRegressor(SGDRegressor(random_state=0)))
+    X = as_dask(X, (30, 30))
+    model.partial_fit(X, X[:, :2])
+    with pytest.raises(IndexError):
+        model.partial_fit(X, X)
+
+
+def test_weights_that_a_bundle_does_not_take_are_refused(X, y):
+    model = Incremental(OneVsRestClassifier(SGD), classes=LABELS)
+    data = as_dask(X, (30, 30)), as_dask(y, (30, 30))
+    with pytest.raises((TypeError, ValueError), match="sample_weight"):
+        model.fit(*data, sample_weight=da.ones(60, chunks=30))
+
+
+def test_weights_of_a_step_reach_the_parts_of_a_bundle_at_the_end(X):
+    target, _ = targets_of(BUNDLES[5], X)
+    pipe = make_pipeline(FunctionTransformer(np.negative), BUNDLES[5])
+    weights = np.linspace(0.1, 1, 60)
+    name = "multioutputregressor__sample_weight"
+    model = Incremental(pipe, shuffle_blocks=False)
+    lazy = (as_dask(value, (25, 35)) for value in (X, target, weights))
+    X_lazy, y_lazy, weights_lazy = lazy
+    model.fit(X_lazy, y_lazy, **{name: weights_lazy})
+    expected = clone(BUNDLES[5])
+    for rows in (slice(0, 25), slice(25, 60)):
+        expected.partial_fit(-X[rows], target[rows], sample_weight=weights[rows])
+    assert_same_state(model.estimator_[-1], expected)
 
 
 def test_parts_learn_at_the_same_time(X, y):
