@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
@@ -19,7 +19,7 @@ from incremental import Incremental, ParallelPostFit
 from incremental._blocks.block import Block
 from incremental._blocks.collections import as_collection
 from incremental._blocks.stages import Stage
-from incremental._estimators.traits import traits_of
+from incremental._estimators.traits import Traits, traits_of
 from incremental._fit.step import Before, Fitting, PartialFit
 from tests.contracts import (
     ESTIMATORS,
@@ -423,3 +423,21 @@ def test_weights_and_empty_blocks_are_as_in_the_loop(batch_size, data, rng):
                 sample_weight=weight[block][batch],
             )
     assert_same_state(model.estimator_, expected)
+
+
+class TwoColumns(BaseEstimator):
+    """Takes two of the columns of X."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X[:, :2]
+
+
+def test_a_scaler_learns_from_what_a_row_local_stage_yields(data, lazy):
+    traits_of.register(TwoColumns, lambda columns: Traits(row_local=True))
+    chosen = ParallelPostFit(TwoColumns().fit(data[0])).transform(lazy[0])
+    scaler = Incremental(StandardScaler()).partial_fit(chosen).partial_fit(chosen)
+    assert scaler.n_samples_seen_ == 120
+    np.testing.assert_allclose(scaler.mean_, data[0][:, :2].mean(axis=0))

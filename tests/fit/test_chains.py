@@ -64,9 +64,9 @@ each_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=str)
 
 def calls_of(fit, threads=4):
     """Count the tasks that a fit runs on so many threads, by their names."""
-    with dask.config.set(scheduler="threads", num_workers=threads):
-        with Profiler() as profiler:
-            fit()
+    config = {"scheduler": "threads", "num_workers": threads}
+    with dask.config.set(config), Profiler() as profiler:
+        fit()
     return Counter(key_split(record.key) for record in profiler.results)
 
 

@@ -20,6 +20,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from incremental import Incremental
 from tests.contracts import (
     ESTIMATORS,
+    Recorder,
     as_dask,
     assert_like_the_loop,
     assert_same_state,
@@ -411,3 +412,38 @@ def test_held_out_blocks_without_rows_are_named():
     with pytest.raises(ValueError, match="no rows") as caught:
         model.fit(lazy, as_dask(y, (4, 0)))
     assert any("early_stopping holds out" in note for note in caught.value.__notes__)
+
+
+def test_a_generator_that_is_passed_draws_on_from_fit_to_fit(data):
+    X, y = as_dask(data[0], (10,) * 6), as_dask(data[1], (10,) * 6)
+    model = Incremental(Recorder(), random_state=np.random.RandomState(0))
+    firsts = [[call[0][0, 0] for call in model.fit(X, y).calls_] for _ in range(2)]
+    rng = np.random.RandomState(0)
+    orders = [rng.permutation(6) for _ in range(2)]
+    assert firsts == [[data[0][10 * at, 0] for at in order] for order in orders]
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_steps_that_learn_no_more_leave_x_as_it_is(data, in_memory):
+    given = data[0].copy()
+    X, y = given, data[1]
+    if not in_memory:
+        X, y = as_dask(X, (30, 30)), as_dask(y, (30, 30))
+    fits = []
+    for copied in (True, False):
+        pipe = make_pipeline(StandardScaler(copy=copied), SGDRegressor(random_state=0))
+        model = Incremental(pipe, max_iter=3, shuffle_blocks=False)
+        fits.append(model.fit(X, y).estimator_[-1].coef_)
+        np.testing.assert_array_equal(given, data[0])
+    np.testing.assert_array_equal(*fits)
+
+
+def test_an_unknown_number_of_outputs_is_taken(data):
+    X = as_dask(data[0], (30, 30))
+    y = X.map_blocks(first_column, chunks=(X.chunks[0], (np.nan,)), dtype=float)
+    model = Incremental(Recorder(), shuffle_blocks=False).fit(X, y)
+    assert [call[1].shape for call in model.calls_] == [(30, 1), (30, 1)]
+
+
+def first_column(block):
+    return block[:, :1]
