@@ -429,6 +429,7 @@ class TwoColumns(BaseEstimator):
     """Takes two of the columns of X."""
 
     def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
         return self
 
     def transform(self, X):
