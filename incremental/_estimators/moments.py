@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,7 @@ def fit_moments(scaler: Any, X: Any) -> bool:
     (array([2.]), array([1.]))
     """
     plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in ("f4", "f8")
-    known = (
-        type(scaler).__name__ == "StandardScaler"
-        and scaler.with_std
-        and not has_callbacks(scaler)
-    )
+    known = _learns_moments(scaler) and scaler.with_std and not has_callbacks(scaler)
     if not plain or not known:
         return False
     n_rows = len(X)
@@ -66,3 +63,12 @@ def fit_moments(scaler: Any, X: Any) -> bool:
     scaler.mean_, scaler.var_ = mean, var
     scaler.n_samples_seen_ *= n_rows
     return True
+
+
+def _learns_moments(scaler: Any) -> bool:
+    """Tell whether an estimator learns as scikit-learn's StandardScaler does."""
+    # Not imported: no object can be of a type whose module is not loaded.
+    kind = getattr(sys.modules.get("sklearn.preprocessing"), "StandardScaler", None)
+    if kind is None or not isinstance(scaler, kind) or "partial_fit" in vars(scaler):
+        return False
+    return bool(type(scaler).partial_fit is kind.partial_fit)

@@ -93,3 +93,13 @@ def test_infinity_raises_as_the_scaler_does(rng):
         wrapper.fit(as_dask(X, (20, 40)))
     assert any("block 1" in note for note in caught.value.__notes__)
     assert not hasattr(wrapper, "estimator_")
+
+
+def test_a_scaler_of_the_same_name_is_fitted_as_it_says():
+    def partial_fit(self, X, y=None, sample_weight=None):
+        return StandardScaler.partial_fit(self, X + 1, y, sample_weight)
+
+    named_alike = type(
+        "StandardScaler", (StandardScaler,), {"partial_fit": partial_fit}
+    )
+    assert not fit_moments(named_alike(), np.ones((3, 2)))
