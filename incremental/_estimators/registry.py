@@ -46,9 +46,6 @@ class TypeRegistry:
         base = next(base for base in kind.__mro__ if base in known)
         return None if base is object else (base, known[base])
 
-    def __contains__(self, kind: type) -> bool:
-        return kind in self._functions.registry
-
 
 def _nothing(estimator: Estimator) -> None:
     return None

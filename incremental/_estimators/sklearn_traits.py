@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from incremental._estimators.moments import fit_moments
 from incremental._estimators.sklearn_parts import MultiOutputParts, OneVsRestParts
 from incremental._estimators.traits import Traits, traits_of
 from incremental._typing import Estimator
@@ -35,7 +37,7 @@ _TRAITS = {
     "sklearn.preprocessing": {
         "MaxAbsScaler": _SCALER,
         "MinMaxScaler": _SCALER,
-        "StandardScaler": _SCALER,
+        "StandardScaler": replace(_SCALER, fit_fresh=fit_moments),
     },
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from inspect import getattr_static
@@ -37,6 +38,10 @@ class Traits:
         The name of the learned attribute whose float type later blocks must have.
     parts : Parts or None, default=None
         How it divides into estimators that learn independently.
+    fit_fresh : callable or None, default=None
+        ``fit_fresh(estimator, X) -> bool`` fits an estimator that is not fitted, and
+        whose states merge, as its ``partial_fit`` does but faster. It returns False,
+        and leaves the estimator as it was, for an X that it does not take.
     """
 
     ignores_y: bool = False
@@ -45,6 +50,7 @@ class Traits:
     learns_row_by_row: bool = False
     learns_in_type_of: str | None = None
     parts: Parts | None = None
+    fit_fresh: Callable[[Any, Any], bool] | None = None
 
 
 # The methods that each trait is about. A trait not listed holds for all subclasses.
@@ -55,6 +61,7 @@ _METHODS: dict[str, tuple[str, ...]] = {
     # scikit-learn's SGD models do the work in `_partial_fit`.
     "learns_row_by_row": ("partial_fit", "_partial_fit"),
     "parts": ("partial_fit",),
+    "fit_fresh": ("partial_fit",),
 }
 
 

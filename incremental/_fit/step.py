@@ -27,7 +27,6 @@ from incremental._estimators.copying import (
 )
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.merge import merge
-from incremental._estimators.moments import fit_moments
 from incremental._estimators.traits import traits_of
 from incremental._fit.classes import check_classes
 from incremental._graph.sizes import held_bytes
@@ -264,10 +263,11 @@ class FitAlone:
 
 
 def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Block) -> Fitting:
-    if list(batch) == ["X"] and not fit.params:
+    fit_fresh = traits_of(fitting.estimator).fit_fresh
+    if fit_fresh is not None and list(batch) == ["X"] and not fit.params:
         X = aligned(batch["X"])
         with noted(f"in a block of {n_rows(X)} rows"):
-            if fit_moments(fitting.estimator, X):
+            if fit_fresh(fitting.estimator, X):
                 return fitting._replace(n_rows=len(X))
     return fit(fitting, batch)
 

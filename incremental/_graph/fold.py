@@ -11,7 +11,7 @@ from uuid import uuid4
 from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
-from incremental._graph.plan import Plan, PlannedBlock, flatten_pieces
+from incremental._graph.plan import PlannedBlock, flatten_pieces, plan_blocks
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
@@ -142,12 +142,7 @@ class _Pass:
         self._states = [[self._start(chain) for chain in chains]]
         self._joins = watched and len(chains) > 1
         self.taken: list[Key] = []
-        where = blocks.describe()
-        plan = Plan(
-            blocks.graph,
-            [blocks.keys(at) for at in order],
-            [where[at] for at in order],
-        )
+        plan = plan_blocks(blocks, order)
         for place, (at, block) in enumerate(zip(order, plan.blocks, strict=True)):
             gate = self._gate(place - prefetch) if place > prefetch else None
             self.graph.update(plan.tasks(block, gate))
@@ -383,11 +378,7 @@ def map_blocks(
     positions of the blocks; by default all blocks are taken.
     """
     blocks = settle(blocks)
-    order = range(len(blocks)) if order is None else order
-    where = blocks.describe()
-    plan = Plan(
-        blocks.graph, [blocks.keys(at) for at in order], [where[at] for at in order]
-    )
+    plan = plan_blocks(blocks, range(len(blocks)) if order is None else order)
     graph: Graph = {}
     calls = _Calls(graph, name, _OnPieces(function, blocks.assembly))
     keys = []

@@ -11,6 +11,7 @@ from uuid import uuid4
 from dask.utils import key_split
 
 from incremental._errors import noted
+from incremental._graph.blocks import Blocks
 from incremental._graph.task_spec import (
     Alias,
     DataNode,
@@ -168,6 +169,21 @@ class Plan:
             and not isinstance(self._nodes[need], DataNode)
             for need in self._needs(key)
         )
+
+
+def plan_blocks(blocks: Blocks, order: Sequence[int]) -> Plan:
+    """Plan a pass over blocks after `settle`.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    order : sequence of int
+        Positions of the blocks, in the order in which they are used.
+    """
+    where = blocks.describe()
+    return Plan(
+        blocks.graph, [blocks.keys(at) for at in order], [where[at] for at in order]
+    )
 
 
 class _Read:

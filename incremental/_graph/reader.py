@@ -15,7 +15,7 @@ from incremental._blocks.assembly import Assembly
 from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
-from incremental._graph.plan import Plan, flatten_pieces, literals
+from incremental._graph.plan import flatten_pieces, literals, plan_blocks
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import Graph, Key, Task, TaskRef
 
@@ -35,10 +35,7 @@ class BlockReader:
 
     def __init__(self, blocks: Blocks, order: Sequence[int]) -> None:
         blocks = settle(blocks)
-        where = blocks.describe()
-        plan = Plan(
-            blocks.graph, [blocks.keys(at) for at in order], [where[at] for at in order]
-        )
+        plan = plan_blocks(blocks, order)
         self._scheduler = blocks.scheduler
         self._assembly = blocks.assembly
         self._token = uuid4().hex
