@@ -154,11 +154,10 @@ def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitP
     before = "X is transformed in tasks before"
     if learner.judged:
         return replace(plan, reason=f"{before}, whole: it is judged on all of X")
+    # No pipeline is one of these, so that all of the stages are row-local below.
     if not traits_of(estimator).learns_row_by_row:
         why = "how X lies in memory may make a difference"
         return replace(plan, reason=f"{before}, whole: {why}")
-    if not all(stage.row_local for stage in stages):
-        return replace(plan, reason=f"{before}, whole: rows depend on each other")
     if learner.batch_size is None:
         why = f"{before}, in parts that fit in the cache: there are no batches"
     elif len(stages) > 1:

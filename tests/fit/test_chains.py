@@ -142,10 +142,20 @@ def test_there_are_as_many_chains_as_threads(X, y):
     assert_same_state(model.estimator_, expected)
 
 
-def test_parts_that_draw_from_the_global_generator_learn_in_turns(X, y):
-    model = Incremental(OneVsRestClassifier(SGDClassifier()), classes=LABELS)
-    data = as_dask(X, (30, 30)), as_dask(y, (30, 30))
-    assert calls_of(lambda: model.fit(*data))["partial_fit"] == 2
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        OneVsRestClassifier(SGDClassifier()),
+        MultiOutputClassifier(SGDClassifier()),
+        MultiOutputRegressor(SGDRegressor()),
+    ],
+    ids=str,
+)
+def test_parts_that_draw_from_the_global_generator_learn_in_turns(bundle, X):
+    target, params = targets_of(bundle, X)
+    data = as_dask(X, (30, 30)), as_dask(target, (30, 30))
+    model = Incremental(bundle)
+    assert calls_of(lambda: model.fit(*data, **params))["partial_fit"] == 2
 
 
 def test_other_classes_in_a_later_fit_are_refused_as_scikit_learn_does_it(X, y):

@@ -28,6 +28,7 @@ from tests.contracts import (
     name_of,
 )
 from tests.estimators.test_merge import chunkings
+from tests.fit.watching import Watching
 from tests.graph.test_fold import Source
 
 SGD = SGDClassifier(random_state=0)
@@ -447,3 +448,26 @@ def test_an_unknown_number_of_outputs_is_taken(data):
 
 def first_column(block):
     return block[:, :1]
+
+
+class Heard(Watching):
+    """Notes what it hears, and stops after a number of blocks."""
+
+    def __init__(self, stop_after=None):
+        self.heard, self.stop_after = [], stop_after
+
+    def hear(self, task):
+        self.heard.append(task)
+        return self.heard.count("block") == self.stop_after
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_stop_by_one_observer_holds_whatever_the_others_say(first, data):
+    observers = [Heard(stop_after=2), Heard()]
+    X = as_dask(data[0], (10,) * 6)
+    model = Incremental(Recorder(), shuffle_blocks=False)
+    plan, told = model._plan_passes, observers if first else observers[::-1]
+    model._plan_passes = lambda session, rest: plan(session, [*told, *rest])
+    model.fit(X)
+    assert len(model.calls_) == 2
+    assert all(one.heard == ["block", "block", "pass"] for one in observers)
