@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn import get_config
@@ -22,6 +22,7 @@ from incremental._errors import noted
 from incremental._estimators.composition import (
     check_learns,
     check_params,
+    least_rows,
     needs_classes,
 )
 from incremental._estimators.copying import copy_estimator
@@ -29,6 +30,7 @@ from incremental._estimators.documents import as_documents
 from incremental._estimators.float_types import warn_of_rounding
 from incremental._estimators.sklearn_types import CallbackSupportMixin, with_callbacks
 from incremental._estimators.traits import has_callbacks, traits_of
+from incremental._fit.batches import check_least, rows_of_batch
 from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled
 from incremental._fit.classes import as_classes, find_classes, n_outputs
@@ -37,6 +39,7 @@ from incremental._fit.parameters import check_batch_size, check_passes
 from incremental._fit.passes import Passes, begin
 from incremental._fit.plan import Options
 from incremental._fit.progress import Progress
+from incremental._fit.row_shuffle import RowShuffle
 from incremental._fit.session import FitSession
 from incremental._fit.step import Fitting
 from incremental._fit.tokens import tokenize
@@ -91,15 +94,26 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
     shuffle_blocks : bool, default=True
         Whether each pass takes the blocks in a random order. If False, each pass
         takes them in the order of the data.
+    shuffle_rows : bool, default=False
+        Whether rows are mixed with those of the blocks before and after them in the
+        order of a pass: with as many blocks as `prefetch`, or 8 if that is ``"auto"``.
+        About half as many blocks are held in memory for it. It helps where the rows of
+        a block are alike, such as in data that are sorted by y. To shuffle the rows of
+        all blocks, use dask: ``df.shuffle`` or ``df.sample(frac=1)``.
     random_state : int, RandomState instance or None, default=None
-        Draws the order of the blocks, and which blocks are held out.
+        Draws the order of the blocks and rows, and which blocks are held out.
     prefetch : int or "auto", default="auto"
         How many blocks may be read ahead of the one being fitted. 0 reads one block
         at a time. ``"auto"`` takes the scheduler's number of threads, at least 2.
         It takes twice as many where X goes through stages in tasks of their own.
-    batch_size : int, default=None
+    batch_size : int, "auto" or None, default=None
         The number of rows for each call of ``partial_fit``. By default one call
-        takes the whole block. A batch never crosses blocks.
+        takes the whole block. Batches go on across blocks: which rows make a batch
+        depends on their order alone. The last batch of a pass is smaller, or larger
+        where the estimator needs more rows than would be left. An estimator whose
+        states merge gets the batches of each block alone. ``"auto"`` takes as
+        many rows as make a million values. Sparse rows and documents count as 100
+        values each.
     max_iter : int, default=1
         How many passes `fit` makes at most, each in an order of its own. In a pipeline
         the steps before the last learn in the first pass only.
@@ -182,9 +196,10 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
         scoring: Scoring = None,
         classes: Any = None,
         shuffle_blocks: bool = True,
+        shuffle_rows: bool = False,
         random_state: Any = None,
         prefetch: Any = "auto",
-        batch_size: int | None = None,
+        batch_size: int | Literal["auto"] | None = None,
         max_iter: int = 1,
         tol: float | None = None,
         n_iter_no_change: int = 5,
@@ -208,6 +223,7 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
         )
         self.classes = classes
         self.shuffle_blocks = shuffle_blocks
+        self.shuffle_rows = shuffle_rows
         self.random_state = random_state
         self.prefetch = prefetch
         self.batch_size = batch_size
@@ -311,7 +327,13 @@ optional
             rng = copy.deepcopy(vars(self).get("_rng")) or rng
         data = self._take(fitting.estimator, X, y, params)
         session = self._open(data, settle(data.blocks), fitting.estimator, y)
-        passes = Passes(len(session.blocks), session.run, shuffle=self.shuffle_blocks)
+        passes = Passes(
+            len(session.blocks),
+            session.run,
+            session.end_rows,
+            shuffle=self.shuffle_blocks,
+            shuffle_rows=self.shuffle_rows,
+        )
         progress = passes.finish(begin(passes.n_blocks, fitting, rng))
         if progress.fitting.rounded:
             warn_of_rounding()
@@ -331,6 +353,8 @@ optional
         check_target(self.estimator, y)
         active_scheduler().look_ahead(self.prefetch)
         check_batch_size(self.batch_size)
+        size = rows_of_batch(self.batch_size, X)
+        check_least(size, least_rows(self.estimator), self.estimator)
         fresh = clone(self.estimator)
         estimator = fresh if fitted is None else fitted
         X = as_documents(estimator, X)
@@ -370,11 +394,13 @@ optional
         self, data: _Data, blocks: Blocks, fitted: Estimator | None, y: Any
     ) -> FitSession:
         """Return all that the passes need, with the classes of a classifier found."""
+        X = data.rows["X"]
         options = Options(
             self._with_classes(data, fitted, y),
-            self.batch_size,
+            rows_of_batch(self.batch_size, X),
+            RowShuffle(self._window) if self.shuffle_rows else None,
             self.tol is not None and not self.early_stopping,
-            rows_in_cache(data.rows["X"]),
+            rows_in_cache(X),
             n_outputs(y),
         )
         every = None if self.checkpoint is None else self.checkpoint_every
@@ -392,12 +418,19 @@ optional
                 Block({name: rows[name] for name in blocks.names}).count_rows()
         return blocks
 
+    @property
+    def _window(self) -> int:
+        """How many blocks' rows are mixed with those of a block."""
+        return 8 if self.prefetch == "auto" else max(int(self.prefetch), 1)
+
     def _plan_passes(self, session: FitSession, observers: list[Any]) -> Passes:
         return Passes(
             len(session.blocks),
             session.run,
+            session.end_rows,
             max_iter=self.max_iter,
             shuffle=self.shuffle_blocks,
+            shuffle_rows=self.shuffle_rows,
             score=self._validation_score(session),
             early_stopping=self.early_stopping,
             tol=self.tol,

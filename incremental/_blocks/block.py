@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from incremental._blocks.columns import Columns, columns_of
-from incremental._blocks.rows import by_rows, n_rows, take_rows
+from incremental._blocks.rows import by_rows, join_rows, n_rows, pick_rows, take_rows
 
 
 class Block(Mapping[str, Any]):
@@ -88,16 +88,35 @@ class Block(Mapping[str, Any]):
         """Return the same block with a digest."""
         return Block(self._pieces, self.columns, digest)
 
+    def by_rows(self) -> Block:
+        """Return the same block with pieces whose rows can be sliced."""
+        return self.replace(**{name: by_rows(self[name]) for name in self})
+
+    def take(self, start: int, stop: int) -> Block:
+        """Return the rows from `start` to `stop`, as views where that is possible."""
+        rows = slice(start, stop)
+        taken = {name: take_rows(piece, rows) for name, piece in self._pieces.items()}
+        return Block(taken, self.columns)
+
+    def pick(self, rows: Any) -> Block:
+        """Return copies of rows, in the order of an array of their numbers."""
+        picked = {name: pick_rows(piece, rows) for name, piece in self._pieces.items()}
+        return Block(picked, self.columns)
+
     def batches(self, size: int | None) -> Iterator[Block]:
         """Yield batches of at most `size` rows; the block itself if it is None."""
         if size is None:
             yield self
             return
         # Converted once here, and not again for each batch.
-        pieces = {name: by_rows(piece) for name, piece in self._pieces.items()}
+        block = self.by_rows()
         for start in range(0, self.count_rows(), size):
-            rows = slice(start, start + size)
-            yield Block(
-                {name: take_rows(piece, rows) for name, piece in pieces.items()},
-                self.columns,
-            )
+            yield block.take(start, start + size)
+
+    @classmethod
+    def join(cls, blocks: Sequence[Block]) -> Block:
+        """Put the rows of blocks below each other, as copies."""
+        filled = [one for one in blocks if n_rows(one["X"])] or blocks[:1]
+        first = filled[0]
+        joined = {name: join_rows([one[name] for one in filled]) for name in first}
+        return cls(joined, first.columns)

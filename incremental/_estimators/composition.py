@@ -20,7 +20,18 @@ from incremental._errors import noted
 from incremental._estimators.documents import as_list
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.older_sklearn import chosen_columns, requires_fit
+from incremental._estimators.traits import traits_of
 from incremental._typing import Estimator
+
+
+def least_rows(estimator: Estimator) -> int:
+    """Return how many rows an estimator, and every part of it, needs to learn from."""
+    needs = (
+        (traits_of(part).least_rows, part)
+        for _, part in _parts(estimator)
+        if not only_transforms(part)
+    )
+    return max((need(part) for need, part in needs if need is not None), default=1)
 
 
 def last_step(estimator: Estimator) -> Any:

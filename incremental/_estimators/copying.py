@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from incremental._blocks.rows import is_pandas
+from incremental._blocks.rows import is_one_array, is_pandas
 from incremental._estimators.composition import last_step
 from incremental._typing import Estimator
 
@@ -146,16 +146,11 @@ def aligned(piece: Any) -> Any:
         return piece
     if isinstance(piece, np.ndarray):
         return piece.copy(order="K")
-    if is_pandas(piece) and piece.ndim == 2 and _is_one_array(piece):
+    if is_one_array(piece):
         # In the order that it had too: sums depend on it.
         values = piece.to_numpy().copy(order="K")
         return type(piece)(values, piece.index, piece.columns, copy=False)
     return piece.copy()
-
-
-def _is_one_array(frame: Any) -> bool:
-    kinds = set(frame.dtypes)
-    return len(kinds) == 1 and isinstance(kinds.pop(), np.dtype)
 
 
 def writes_to_input(estimator: Estimator, **params: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -45,8 +45,8 @@ class Parts(ABC):
         """Return, in one object, what all parts learn from in place of y."""
 
     @abstractmethod
-    def target(self, targets: Any, number: int) -> Any:
-        """Return the target of one part, of shape (n_samples,)."""
+    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+        """Yield the targets of the parts of some numbers, each of (n_samples,)."""
 
     @abstractmethod
     def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:

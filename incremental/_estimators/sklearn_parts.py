@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,10 @@ class OneVsRestParts(Parts):
         """Return a sparse column for each class that marks the rows of the class."""
         return bundle.label_binarizer_.transform(y).tocsc()
 
-    def target(self, targets: Any, number: int) -> Any:
-        """Return 1 for the rows of a class and 0 for the others."""
-        return targets[:, [number]].toarray().ravel()
+    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+        """Yield for each class 1 for its rows and 0 for the others."""
+        by_class = targets.tocsc()
+        return (by_class[:, [number]].toarray().ravel() for number in numbers)
 
     def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Return the classes of each part: 0 and 1."""
@@ -90,9 +91,9 @@ class MultiOutputParts(Parts):
             y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y"
         )
 
-    def target(self, targets: Any, number: int) -> Any:
-        """Return a column of y."""
-        return targets[:, number]
+    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+        """Yield columns of y."""
+        return (targets[:, number] for number in numbers)
 
     def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Return the classes of an output, if they are given."""

@@ -17,10 +17,22 @@ _SGD = Traits(learns_row_by_row=True, learns_in_type_of="coef_")
 _IN_ITS_TYPE = Traits(learns_in_type_of="coef_")
 _BY_OUTPUT = Traits(parts=MultiOutputParts())
 
+
+def _n_clusters(estimator: Any) -> int:
+    return int(estimator.n_clusters)
+
+
+def _n_components(estimator: Any) -> int:
+    return int(estimator.n_components or 1)
+
+
 _TRAITS = {
     "sklearn.cluster": {
-        "MiniBatchKMeans": Traits(learns_in_type_of="cluster_centers_")
+        "MiniBatchKMeans": Traits(
+            learns_in_type_of="cluster_centers_", least_rows=_n_clusters
+        )
     },
+    "sklearn.decomposition": {"IncrementalPCA": Traits(least_rows=_n_components)},
     "sklearn.linear_model": {
         "PassiveAggressiveClassifier": _IN_ITS_TYPE,
         "PassiveAggressiveRegressor": _IN_ITS_TYPE,

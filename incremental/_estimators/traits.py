@@ -42,6 +42,9 @@ class Traits:
         ``fit_fresh(estimator, X) -> bool`` fits an estimator that is not fitted, and
         whose states merge, as its ``partial_fit`` does but faster. It returns False,
         and leaves the estimator as it was, for an X that it does not take.
+    least_rows : callable or None, default=None
+        ``least_rows(estimator) -> int`` returns how many rows its first
+        ``partial_fit`` needs. If None, a single row is enough.
     """
 
     ignores_y: bool = False
@@ -51,6 +54,7 @@ class Traits:
     learns_in_type_of: str | None = None
     parts: Parts | None = None
     fit_fresh: Callable[[Any, Any], bool] | None = None
+    least_rows: Callable[[Any], int] | None = None
 
 
 # The methods that each trait is about. A trait not listed holds for all subclasses.
@@ -62,12 +66,14 @@ _METHODS: dict[str, tuple[str, ...]] = {
     "learns_row_by_row": ("partial_fit", "_partial_fit"),
     "parts": ("partial_fit",),
     "fit_fresh": ("partial_fit",),
+    "least_rows": ("partial_fit",),
 }
 
 
 # The modules of scikit-learn whose estimators are not registered yet.
 _to_register = {
     "sklearn.cluster",
+    "sklearn.decomposition",
     "sklearn.linear_model",
     "sklearn.multiclass",
     "sklearn.multioutput",

@@ -17,12 +17,13 @@ def check_batch_size(batch_size: Any) -> None:
     Raises
     ------
     ValueError
-        If it is neither None nor an integer of 1 or more.
+        If it is neither None, ``"auto"`` nor an integer of 1 or more.
     """
-    if batch_size is not None and not _is_count(batch_size):
+    auto = isinstance(batch_size, str) and batch_size == "auto"
+    if batch_size is not None and not auto and not _is_count(batch_size):
         raise ValueError(
-            f"batch_size must be None or an integer of 1 or more, got {batch_size!r}. "
-            "It is the number of rows for each call of `partial_fit`."
+            "batch_size must be None, 'auto' or an integer of 1 or more, got "
+            f"{batch_size!r}. It is the number of rows for each call of `partial_fit`."
         )
 
 

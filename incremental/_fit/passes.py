@@ -12,6 +12,7 @@ import numpy as np
 
 from incremental._estimators.copying import copy_estimator
 from incremental._fit.progress import BlockFitted, Observer, Progress
+from incremental._fit.row_shuffle import Mixing
 from incremental._fit.step import Fitting
 
 Watch = Callable[[int, Callable[[], Fitting]], bool]
@@ -63,9 +64,14 @@ class Passes:
         ``run(progress, watch) -> (Fitting, int)`` fits the next blocks of a pass.
         After each block it calls ``watch(place, load)``, unless `watch` is None. The
         integer is the number of blocks of the pass that should then be fitted.
+    end_rows : callable
+        ``end_rows(progress) -> Fitting`` lets the estimator learn from the rows that
+        wait at the end of a pass.
     max_iter : int
     shuffle : bool
         Whether each pass takes the blocks in a random order.
+    shuffle_rows : bool
+        Whether rows are mixed in each pass.
     score : callable, optional
         ``score(estimator, held_out) -> float``, on rows that are not fitted.
     early_stopping : bool
@@ -82,8 +88,10 @@ class Passes:
 
     n_blocks: int
     run: Callable[..., tuple[Fitting, int]]
+    end_rows: Callable[[Progress], Fitting]
     max_iter: int = 1
     shuffle: bool = False
+    shuffle_rows: bool = False
     score: Callable[..., float] | None = None
     early_stopping: bool = False
     tol: float | None = None
@@ -118,6 +126,9 @@ class Passes:
             observer.begin_pass(progress)
         while not progress.stop and progress.place < len(progress.order):
             progress = self._run(progress, began)
+        fitting = progress.fitting
+        if fitting.waiting or fitting.mixing.shares:
+            progress = replace(progress, fitting=self.end_rows(progress))
         if progress.fitting.n_rows == 0:
             raise ValueError("X has no rows in any block; expected at least one.")
         progress = self._record(progress, time.perf_counter() - began)
@@ -171,8 +182,12 @@ class Passes:
         order = [at for at in range(self.n_blocks) if at not in set(progress.held_out)]
         if self.shuffle:
             order = [order[at] for at in progress.rng.permutation(len(order))]
-        before = progress.fitting._replace(estimator=None)
-        return replace(progress, order=tuple(order), before=before)
+        fitting = progress.fitting
+        if self.shuffle_rows:
+            seed = int(progress.rng.randint(2**31))
+            fitting = fitting._replace(mixing=Mixing(seed))
+        before = fitting._replace(estimator=None)
+        return replace(progress, order=tuple(order), before=before, fitting=fitting)
 
     def _record(self, progress: Progress, seconds: float) -> Progress:
         fitting, before = progress.fitting, progress.before or Fitting(None)

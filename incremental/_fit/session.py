@@ -11,7 +11,7 @@ from incremental._estimators.copying import copy_estimator
 from incremental._fit.chains import arrange
 from incremental._fit.digests import UNKNOWN
 from incremental._fit.passes import Watch
-from incremental._fit.plan import Options, plan_fit
+from incremental._fit.plan import FitPlan, Options, plan_fit
 from incremental._fit.progress import Progress
 from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks
@@ -60,15 +60,7 @@ class FitSession:
             # beginning. So a graph ends at the next checkpoint at the latest.
             left = self.checkpoint_every - progress.n_fitted % self.checkpoint_every
             stop = min(stop, progress.place + left)
-        begun = progress.fitting.estimator
-        # After the first pass the steps before the last have seen all blocks.
-        later = len(progress.history) > 0
-        plan = plan_fit(
-            self.fresh if begun is None else begun,
-            self.blocks,
-            self.options,
-            later=later,
-        )
+        plan = self._plan(progress)
         pass_ = arrange(plan, self.fresh, progress.fitting, self._expected(progress))
         states = fold(
             plan.blocks,
@@ -85,6 +77,18 @@ class FitSession:
             # What a worker sends may be read-only, on which some estimators crash.
             fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
         return fitting, stop
+
+    def end_rows(self, progress: Progress) -> Fitting:
+        """Let the estimator learn from the rows that wait at the end of a pass."""
+        plan = self._plan(progress)
+        return arrange(plan, self.fresh, progress.fitting, None).finish()
+
+    def _plan(self, progress: Progress) -> FitPlan:
+        begun = progress.fitting.estimator
+        # After the first pass the steps before the last have seen all blocks.
+        later = len(progress.history) > 0
+        estimator = self.fresh if begun is None else begun
+        return plan_fit(estimator, self.blocks, self.options, later=later)
 
     def _expected(self, progress: Progress) -> bytes | None:
         """Return the digests of the blocks of the pass, where they are known."""

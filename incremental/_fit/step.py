@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from dask.sizeof import sizeof
@@ -28,7 +29,9 @@ from incremental._estimators.copying import (
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import traits_of
+from incremental._fit.batches import WHOLE_BLOCKS, Batching, Waiting, in_c_order
 from incremental._fit.classes import check_classes
+from incremental._fit.row_shuffle import Mixing, RowShuffle
 from incremental._graph.sizes import held_bytes
 
 
@@ -55,6 +58,10 @@ class Fitting(NamedTuple):
         The digests of the blocks of the current pass, if these are compared.
     rounded : bool
         Whether values of X were rounded to the float type of the first block.
+    waiting : sequence of Block
+        Rows of the current pass that wait until a batch is full, in order.
+    mixing : Mixing
+        Rows of the current pass that wait to be drawn, if rows are shuffled.
     """
 
     estimator: Any
@@ -65,6 +72,15 @@ class Fitting(NamedTuple):
     has_loss: bool = False
     digests: bytes = b""
     rounded: bool = False
+    waiting: Waiting = ()
+    mixing: Mixing = Mixing()
+
+    def map_rows(self, function: Callable[[Block], Block]) -> Fitting:
+        """Return it with what a function makes of the rows that wait."""
+        return self._replace(
+            waiting=tuple(map(function, self.waiting)),
+            mixing=self.mixing.map_rows(function),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle it so that the estimator learns on exactly as it would have."""
@@ -78,23 +94,89 @@ def _arrived(travelling: Travelling, rest: tuple[Any, ...]) -> Fitting:
 sizeof.register(Fitting, held_bytes)
 
 
+class Learn(Protocol):
+    """A function that lets what a chain fits learn from one batch."""
+
+    def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
+        """Return the fitting after one more batch."""
+        ...
+
+
 @dataclass(frozen=True)
 class PartialFit:
-    """A step that fits an estimator on one more block.
+    """A function that calls ``partial_fit`` with one batch.
 
     Parameters
     ----------
     params : dict
         Parameters of ``partial_fit`` that have no entry for each row.
-    batch_size : int or None
-        Rows for each call of ``partial_fit``. If None, one call takes all rows.
     passed : int
         How many steps of a pipeline X has been through already.
+    judged : bool
+        Whether to judge the estimator on each batch after it has learned from it.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    passed: int = 0
+    judged: bool = False
+
+    def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
+        """Return the fitting after one more batch. The estimator itself is changed."""
+        estimator = fitting.estimator
+        writes = writes_to_input(estimator)
+        X, y = batch["X"], batch.get("y")
+        row_wise = {name: batch[name] for name in batch if name not in ("X", "y")}
+        params = {**self.params, **row_wise}
+        own = X.copy() if writes else X
+        rounded = learn_rest(estimator, own, y, params, self.passed)
+        fitting = fitting._replace(
+            n_rows=fitting.n_rows + n_rows(X), rounded=fitting.rounded or rounded
+        )
+        if self.judged:
+            X, _ = in_its_type(estimator, X)
+            fitting = self._judge(fitting, X.copy() if writes else X, y)
+        return fitting
+
+    def _judge(self, fitting: Fitting, X: Any, y: Any) -> Fitting:
+        last = last_step(fitting.estimator)
+        has_loss = hasattr(last, "loss_")
+        if has_loss:
+            merit = -float(last.loss_)
+        else:
+            rest = rest_after(fitting.estimator, self.passed)
+            with warnings.catch_warnings():
+                # R² of a single row is undefined; such a batch does not count.
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+                own = X.copy() if writes_to_input(rest) else X
+                merit = float(rest.score(own) if y is None else rest.score(own, y))
+        rows = 0 if math.isnan(merit) else n_rows(X)
+        return fitting._replace(
+            merit=fitting.merit + (merit * rows if rows else 0.0),
+            n_judged=fitting.n_judged + rows,
+            has_loss=has_loss,
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """The step of a chain: it takes the rows of one more block.
+
+    Rows become batches, and the estimator learns from these one after the other. What
+    does not fill a batch waits, in the state of the chain, for the next block.
+
+    Parameters
+    ----------
+    learn : callable
+        ``learn(fitting, batch) -> fitting``.
+    batching : Batching
+        Which rows make a batch.
+    shuffle : RowShuffle or None
+        How the rows of several blocks are mixed before; None if they are not.
     within : sequence of Stage
         Row-local stages that X goes through in this step, in parts that fit in the
-        cache. Empty if `judged`, because judging needs all of X.
-    judged : bool
-        Whether to judge the estimator on each block after it has learned from it.
+        cache.
+    classes : array-like or None
+        The classes that may occur in y, if they are checked here.
     in_place : bool
         Whether the estimator may be changed in place. It may where each step runs
         once, in one process. Otherwise a copy is fitted, because a step may run
@@ -104,11 +186,11 @@ class PartialFit:
         block, which scikit-learn checks itself.
     """
 
-    params: Mapping[str, Any] = field(default_factory=dict)
-    batch_size: int | None = None
-    passed: int = 0
+    learn: Learn
+    batching: Batching = WHOLE_BLOCKS
+    shuffle: RowShuffle | None = None
     within: Sequence[Stage] = ()
-    judged: bool = False
+    classes: Any = None
     in_place: bool = True
     checks: bool = True
 
@@ -122,64 +204,74 @@ class PartialFit:
             has other columns than the first.
         """
         if not self.checks:
-            return self._fit(fitting, block)
+            return self._take(fitting, block)
         rows = block.count_rows()
         if rows == 0:
             return fitting
         first = block.columns if fitting.columns is None else fitting.columns
         check_columns(block.columns, first)
         with noted(f"in a block of {rows} rows"):
-            return self._fit(fitting._replace(columns=first), block)
+            return self._take(fitting._replace(columns=first), block)
 
-    def _fit(self, fitting: Fitting, block: Block) -> Fitting:
-        estimator = fitting.estimator
-        if not self.in_place:
-            estimator = copy_estimator(estimator)
-            block = block.replace(**{name: aligned(block[name]) for name in block})
-        if self.params.get("classes") is not None:
-            check_classes(block["y"], self.params["classes"])
-        if self.within:
-            block = block.replace(X=InParts.of(block["X"], self.within))
-        rounded, writes = fitting.rounded, writes_to_input(estimator)
-        for batch in self._batches(block):
-            X, y = batch["X"], batch.get("y")
-            row_wise = {name: batch[name] for name in batch if name not in ("X", "y")}
-            params = {**self.params, **row_wise}
-            own = X.copy() if writes else X
-            rounded |= learn_rest(estimator, own, y, params, self.passed)
-        fitting = fitting._replace(estimator=estimator, rounded=rounded)
-        if self.judged:
-            X, _ = in_its_type(estimator, block["X"])
-            fitting = self._judge(fitting, X.copy() if writes else X, block.get("y"))
-        return fitting._replace(n_rows=fitting.n_rows + n_rows(block["X"]))
+    def finish(self, fitting: Fitting) -> Fitting:
+        """Return the fitting at the end of a pass, when no row waits any longer."""
+        rest = [] if self.shuffle is None else self.shuffle.rest(fitting.mixing)
+        fitting = fitting._replace(mixing=Mixing())
+        with noted("in the last rows of the pass"):
+            for block in rest:
+                fitting = self._batch(fitting, block)
+            last = self.batching.rest(fitting.waiting)
+            # One batch, though it may be larger than the others.
+            size = n_rows(last[0]["X"]) if last and self.batching.size else None
+            return self._learn(fitting._replace(waiting=()), last, size)
 
-    def _batches(self, block: Block) -> Iterable[Block]:
-        X = block["X"]
-        if not isinstance(X, InParts):
-            return block.batches(self.batch_size)
-        batch = self.batch_size or n_rows(X)
-        size = max(rows_in_cache(X) // batch, 1) * batch
-        parts = block.batches(size)
-        return (one for part in parts for one in part.batches(self.batch_size))
+    def _take(self, fitting: Fitting, block: Block) -> Fitting:
+        if self.classes is not None:
+            check_classes(block["y"], self.classes)
+        if self.shuffle is not None:
+            block, mixing = self.shuffle.take(fitting.mixing, block)
+            fitting = fitting._replace(mixing=mixing)
+        return self._batch(fitting, block)
 
-    def _judge(self, fitting: Fitting, X: Any, y: Any) -> Fitting:
-        last = last_step(fitting.estimator)
-        has_loss = hasattr(last, "loss_")
-        if has_loss:
-            merit = -float(last.loss_)
+    def _batch(self, fitting: Fitting, block: Block) -> Fitting:
+        due, waiting = self.batching.take(fitting.waiting, block)
+        return self._learn(fitting._replace(waiting=waiting), due, self.batching.size)
+
+    def _learn(
+        self, fitting: Fitting, due: Sequence[Block], size: int | None
+    ) -> Fitting:
+        """Return the fitting after it learned from rows, in batches of some size."""
+        due = [block for block in due if n_rows(block["X"]) or not self.checks]
+        if due and not self.in_place:
+            fitting = fitting._replace(estimator=_copied(fitting.estimator))
+            due = [_aligned(block) for block in due]
+        for batch in chain.from_iterable(self._batches(block, size) for block in due):
+            fitting = self.learn(fitting, batch)
+        return fitting
+
+    def _batches(self, due: Block, size: int | None) -> Iterable[Block]:
+        """Cut rows into their batches, with X after the stages."""
+        X = InParts.of(due["X"], self.within)
+        block = due.replace(X=X) if self.within else due
+        if size is None:
+            return [block]
+        if isinstance(X, InParts):
+            parts = block.batches(max(rows_in_cache(X) // size, 1) * size)
         else:
-            rest = rest_after(fitting.estimator, self.passed)
-            with warnings.catch_warnings():
-                # R² of a single row is undefined; such a block does not count.
-                warnings.simplefilter("ignore", UndefinedMetricWarning)
-                own = X.copy() if writes_to_input(rest) else X
-                merit = float(rest.score(own) if y is None else rest.score(own, y))
-        rows = 0 if math.isnan(merit) else n_rows(X)
-        return fitting._replace(
-            merit=fitting.merit + (merit * rows if rows else 0.0),
-            n_judged=fitting.n_judged + rows,
-            has_loss=has_loss,
-        )
+            parts = iter([block])
+        batches = chain.from_iterable(part.batches(size) for part in parts)
+        return map(in_c_order, batches)
+
+
+def _copied(estimator: Any) -> Any:
+    """Copy an estimator, or each of a list of them."""
+    if isinstance(estimator, list):
+        return [copy_estimator(one) for one in estimator]
+    return copy_estimator(estimator)
+
+
+def _aligned(block: Block) -> Block:
+    return block.replace(**{name: aligned(block[name]) for name in block})
 
 
 @dataclass(frozen=True)
@@ -230,22 +322,23 @@ class FitAlone:
     estimator : estimator
         It is cloned for each batch. The results merge in the order of the batches,
         as ``partial_fit`` would take them.
-    fit : PartialFit
+    step : Step
+        What each clone does with its batch.
     """
 
     estimator: Any
-    fit: PartialFit
+    step: Step
 
     def __call__(self, block: Block) -> FittedAlone:
         """Return the estimators fitted on the batches of the block."""
         if block.count_rows() == 0:
             return FittedAlone([], block.digest)
-        fit = replace(self.fit, batch_size=None)
-        size = self.fit.batch_size or self._cached_rows(block["X"])
+        size = self.step.batching.size or self._cached_rows(block["X"])
+        step = replace(self.step, batching=WHOLE_BLOCKS)
         # No warning if a feature is missing in a block: other blocks may have it.
         with np.errstate(invalid="ignore"):
             fittings = [
-                _fit_fresh(fit, Fitting(clone(self.estimator), block.columns), batch)
+                _fit_fresh(step, Fitting(clone(self.estimator), block.columns), batch)
                 for batch in block.batches(size)
             ]
         return FittedAlone(fittings, block.digest)
@@ -262,14 +355,14 @@ class FitAlone:
         return None
 
 
-def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Block) -> Fitting:
+def _fit_fresh(step: Step, fitting: Fitting, batch: Block) -> Fitting:
     fit_fresh = traits_of(fitting.estimator).fit_fresh
-    if fit_fresh is not None and list(batch) == ["X"] and not fit.params:
+    if fit_fresh is not None and list(batch) == ["X"]:
         X = aligned(batch["X"])
         with noted(f"in a block of {n_rows(X)} rows"):
             if fit_fresh(fitting.estimator, X):
                 return fitting._replace(n_rows=len(X))
-    return fit(fitting, batch)
+    return step(fitting, batch)
 
 
 def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
