@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+#: How many numbers of 8 bytes fit in a processor's cache.
 CACHED_VALUES = 1_000_000
 
 
@@ -28,7 +29,7 @@ def take_rows(piece: Any, rows: slice) -> Any:
 
 
 def by_rows(piece: Any) -> Any:
-    """Return data whose rows can be sliced: a sparse matrix as CSR."""
+    """Return data whose rows can be sliced. A sparse matrix becomes CSR."""
     return piece.tocsr() if hasattr(piece, "tocsr") else piece
 
 
