@@ -10,15 +10,15 @@ from incremental._blocks.rows import by_rows, join_rows, n_rows, pick_rows, take
 
 
 class Block(Mapping[str, Any]):
-    """The same rows of several inputs, in memory.
+    """One block: the same rows of several inputs, in memory.
 
     Parameters
     ----------
     pieces : dict of str to array, sparse matrix, frame or list
         The rows of each input, by its name, such as ``"X"`` or ``"y"``.
-    columns : dict, optional
-        The columns of the inputs before X went through stages. By default those of
-        `pieces`.
+    columns : dict of str to names or int, optional
+        For each input, the names of its columns or else their number, as they were
+        before X went through stages. By default those of `pieces`.
     digest : bytes, default=b""
         The digest by which the block is recognised when it is read again. Empty if
         it need not be recognised.
@@ -81,11 +81,11 @@ class Block(Mapping[str, Any]):
         return next(iter(counts.values()))
 
     def replace(self, **pieces: Any) -> Block:
-        """Return a block with other pieces in place of some; all else stays."""
+        """Return this block with the given pieces in place of those of their names."""
         return Block({**self._pieces, **pieces}, self.columns, self.digest)
 
     def recognised_by(self, digest: bytes) -> Block:
-        """Return the same block with a digest."""
+        """Return this block with another digest."""
         return Block(self._pieces, self.columns, digest)
 
     def by_rows(self) -> Block:
@@ -104,7 +104,14 @@ class Block(Mapping[str, Any]):
         return Block(picked, self.columns)
 
     def batches(self, size: int | None) -> Iterator[Block]:
-        """Yield batches of at most `size` rows; the block itself if it is None."""
+        """Yield the batches of the block.
+
+        Parameters
+        ----------
+        size : int or None
+            The number of rows of each batch but the last, which may have fewer. None
+            makes the whole block one batch.
+        """
         if size is None:
             yield self
             return

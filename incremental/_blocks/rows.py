@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+#: How many numbers of 8 bytes fit in a processor's cache.
 CACHED_VALUES = 1_000_000
 
 
@@ -59,7 +60,7 @@ def join_rows(pieces: Sequence[Any]) -> Any:
 
 
 def by_rows(piece: Any) -> Any:
-    """Return data whose rows can be sliced: a sparse matrix as CSR."""
+    """Return data whose rows can be sliced. A sparse matrix becomes CSR."""
     return piece.tocsr() if hasattr(piece, "tocsr") else piece
 
 
