@@ -33,14 +33,16 @@ Function = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The chains of a pass.
+    """The chains of a pass, with what is done before and after their steps.
 
     Attributes
     ----------
     chains : list of Chain
+        Their states are of type `Fitting`.
     prepare : Preparation or None
+        What is done to each block before the steps take it. None if nothing is.
     join : callable
-        Makes one fitting of the last states of the chains.
+        ``join(states) -> Fitting`` makes one fitting of the states of all chains.
     """
 
     chains: list[Chain[Fitting]]
@@ -57,13 +59,17 @@ def arrange(
     ----------
     plan : FitPlan
     fresh : estimator
-        One that is not fitted, to clone.
+        An estimator that is not fitted. It is cloned.
     fitting : Fitting
         The state at which the chains begin. If it has no estimator, a clone of
         `fresh` is taken.
     expected : bytes or None
-        The digests of the blocks in the order of the pass; None if blocks are not
-        compared.
+        The digests of the blocks in the order of the pass, each `UNKNOWN` if it is
+        not known. None if blocks are not compared.
+
+    Returns
+    -------
+    Arrangement
     """
     work: list[Function] = [] if expected is None else [Recognise(plan.local)]
     name = "transform"
@@ -95,7 +101,23 @@ def _only(fittings: list[Fitting]) -> Fitting:
 def _parts(
     plan: FitPlan, fitting: Fitting, work: list[Function]
 ) -> tuple[list[Chain[Fitting]], Callable[[list[Fitting]], Fitting]]:
-    """Return one chain for each part, or one for the whole learner."""
+    """Make several chains for the parts of a bundle, or one for the whole learner.
+
+    Parameters
+    ----------
+    plan : FitPlan
+    fitting : Fitting
+        The state at which the chains begin. It has an estimator.
+    work : list of callable
+        What is done to each block before the steps. If there are several chains, a
+        `Divide` is added.
+
+    Returns
+    -------
+    chains : list of Chain
+    join : callable
+        As for `Arrangement`.
+    """
     whole = [Chain(fitting, plan.learner)]
     if plan.parts is None:
         return whole, _only
@@ -107,7 +129,7 @@ def _parts(
     if n_chains < 2:
         return whole, _only
     work.append(Divide(kind, _shell(bundle), learner.params))
-    # As many chains as can run at once: more of them would only be more tasks.
+    # There are as many chains as can run at once. More would only be more tasks.
     groups = [range(first, len(parts), n_chains) for first in range(n_chains)]
     chains = [
         Chain(
@@ -131,7 +153,7 @@ def _parts(
 
 
 def _shell(bundle: Any) -> Any:
-    """Return a bundle without its parts, so that these do not travel."""
+    """Return a bundle without its parts, so that no task has to carry these."""
     shell = copy.copy(bundle)
     shell.estimators_ = []
     return shell
@@ -144,9 +166,11 @@ class Divide:
     Parameters
     ----------
     kind : Parts
+        The rule that divides the bundle.
     bundle : estimator
+        The bundle, without its parts.
     params : dict
-        Parameters of its ``partial_fit``.
+        Parameters of its ``partial_fit`` that have no entry for each row.
     """
 
     kind: Parts
@@ -154,7 +178,7 @@ class Divide:
     params: Mapping[str, Any]
 
     def __call__(self, block: Block) -> Block:
-        """Return the block with these targets; unchanged if it has no rows.
+        """Return the block with the targets as its y; unchanged if it has no rows.
 
         Raises
         ------
@@ -175,10 +199,11 @@ class FitParts:
     Parameters
     ----------
     learner : PartialFit
-        What is done with the whole bundle.
+        The step for the whole bundle. A part is fitted in the same way.
     kind : Parts
+        The rule that divides the bundle.
     numbers : sequence of int
-        Of the parts.
+        The numbers of the parts.
     """
 
     learner: PartialFit
@@ -186,7 +211,15 @@ class FitParts:
     numbers: Sequence[int]
 
     def __call__(self, fitting: Fitting, block: Block) -> Fitting:
-        """Return the fitting after one more block; its estimator is a list of parts."""
+        """Return the fitting after one more block.
+
+        Parameters
+        ----------
+        fitting : Fitting
+            Its estimator is a list of the parts, and that of the result too.
+        block : Block
+            Its y are the targets that `Divide` put there.
+        """
         if n_rows(block["y"]) == 0:
             return fitting
         fitted = [
@@ -199,6 +232,17 @@ class FitParts:
         )
 
     def _fit(self, fitting: Fitting, number: int, block: Block) -> Fitting:
+        """Fit one part on a block.
+
+        Parameters
+        ----------
+        fitting : Fitting
+            Its estimator is the part.
+        number : int
+            The number of the part.
+        block : Block
+            As for the call.
+        """
         params = self.kind.params(self.learner.params, number)
         fit = replace(self.learner, params=params, passed=0)
         return fit(fitting, block.replace(y=self.kind.target(block["y"], number)))

@@ -35,8 +35,10 @@ class Options:
     params : dict
         Parameters of ``partial_fit`` that have no entry for each row.
     batch_size : int or None
+        The number of rows for each call of ``partial_fit``. If None, one call takes
+        all rows of a block.
     judged : bool
-        Whether the estimator is judged on the blocks that it learns from.
+        Whether the estimator is judged on each block after it learned from it.
     cached_rows : int
         How many rows of X fit in the processor's cache.
     n_outputs : int
@@ -52,23 +54,25 @@ class Options:
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How a pass takes its blocks.
+    """A plan for a pass: what runs in parallel, and where X goes through stages.
 
     Attributes
     ----------
     blocks : Blocks
-        The blocks to read, without the stages that are in `local`.
+        The blocks to read. Their X has not been through the stages in `local`.
     learner : PartialFit
-        The step. It holds the stages that X goes through batch by batch.
+        The step that learns. Its `within` are the stages that X goes through in the
+        step, batch by batch.
     local : tuple of Stage
-        The last row-local stages of X, which `blocks` leaves out.
+        The stages at the end of those that X goes through, as far back as they are
+        row-local.
     before : tuple of Stage
         The stages that X goes through in tasks before the step.
     merged : bool
-        Whether an estimator of its own learns from each block, in parallel, and
-        these are then merged.
+        Whether new estimators learn from each block, in parallel, and are merged.
     parts : Parts or None
-        How the learner divides into chains; None if it does not.
+        The rule that divides what learns into parts, which learn in chains of their
+        own. None if it is not divided.
     n_outputs : int
         How many columns y has.
     in_parts : bool
@@ -103,7 +107,7 @@ def plan_fit(
     estimator : estimator
         The estimator that will learn.
     blocks : Blocks
-        The blocks of X, y and the row-wise parameters.
+        The blocks of X, y and the parameters that have an entry for each row.
     options : Options
     later : bool
         Whether the first pass is over. Then only the last step of a pipeline learns.
@@ -142,19 +146,35 @@ def plan_fit(
 
 
 def _log(estimator: Estimator, plan: FitPlan) -> FitPlan:
+    """Log the reason for a plan, and return the plan."""
     logger.debug("%s: %s.", type(estimator).__name__, plan.reason)
     return plan
 
 
 def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitPlan:
-    """Decide where X goes through the stages: before the step, or within it."""
+    """Decide where X goes through the stages: in tasks before the step, or within it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The estimator that will learn.
+    plan : FitPlan
+        A plan with all stages in `before`.
+    cached_rows : int
+        How many rows of X fit in the processor's cache.
+
+    Returns
+    -------
+    FitPlan
+    """
     stages, learner = plan.before, plan.learner
     if not stages:
         return replace(plan, reason="X goes through nothing before it learns")
     before = "X is transformed in tasks before"
     if learner.judged:
         return replace(plan, reason=f"{before}, whole: it is judged on all of X")
-    # No pipeline is one of these, so that all of the stages are row-local below.
+    # A pipeline does not have this trait, and only a pipeline adds a stage that is not
+    # row-local. So all stages are row-local below.
     if not traits_of(estimator).learns_row_by_row:
         why = "how X lies in memory may make a difference"
         return replace(plan, reason=f"{before}, whole: {why}")
@@ -174,6 +194,7 @@ def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitP
 
 
 def _transform(steps: Travelling, X: Any) -> Any:
+    """Put X through steps, on a copy of X if one of them may write to it."""
     estimators = [one for one in steps.value if hasattr(one, "get_params")]
     own = X.copy() if any(map(writes_to_input, estimators)) else X
     return transform(steps.value, own)

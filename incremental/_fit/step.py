@@ -37,22 +37,25 @@ class Fitting(NamedTuple):
 
     Attributes
     ----------
-    estimator : estimator or None
-        None before the first block is merged.
+    estimator : estimator, list of estimator or None
+        A list of parts where a chain fits parts of a bundle. None before the first
+        block is merged.
     columns : dict or None
         The columns of each piece of the first block that has rows.
     n_rows : int
-        Rows fitted so far.
+        The number of rows fitted so far.
     merit : float
-        The sum, over the rows, of the estimator's score on a block just after it
-        learned from that block. If it has a loss, minus the loss. 0 if the estimator
-        is not judged.
+        The sum of the merits of the blocks, each times the block's number of rows.
+        The merit of a block is the score that the estimator has on it just after it
+        learned from it. If the estimator reports a loss, it is minus the loss. 0 if
+        the estimator is not judged.
     n_judged : int
-        The number of rows in that sum. A block with an undefined score is left out.
+        The number of rows in that sum. A block whose score is undefined is left out.
     has_loss : bool
         Whether the estimator reports a loss.
     digests : bytes
-        The digests of the blocks of the current pass, if these are compared.
+        The digests of the blocks that were fitted in the current pass, in the order
+        of the pass. Empty if blocks are not compared.
     rounded : bool
         Whether values of X were rounded to the float type of the first block.
     """
@@ -67,7 +70,7 @@ class Fitting(NamedTuple):
     rounded: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle it so that the estimator learns on exactly as it would have."""
+        """Pickle it so that the estimator goes on learning exactly as it would have."""
         return _arrived, (Travelling(self.estimator), self[1:])
 
 
@@ -89,7 +92,7 @@ class PartialFit:
     batch_size : int or None
         Rows for each call of ``partial_fit``. If None, one call takes all rows.
     passed : int
-        How many steps of a pipeline X has been through already.
+        How many steps of a pipeline X has been through before, as for `learn_rest`.
     within : sequence of Stage
         Row-local stages that X goes through in this step, in parts that fit in the
         cache. Empty if `judged`, because judging needs all of X.
@@ -97,11 +100,11 @@ class PartialFit:
         Whether to judge the estimator on each block after it has learned from it.
     in_place : bool
         Whether the estimator may be changed in place. It may where each step runs
-        once, in one process. Otherwise a copy is fitted, because a step may run
-        twice and its arguments have travelled.
+        once, in this process. Elsewhere a copy is fitted, because a step may run
+        twice, and the block is aligned, because it came from another process.
     checks : bool
-        Whether to compare each block with the first one. Data in memory are one
-        block, which scikit-learn checks itself.
+        Whether to compare each block with the first one. False for data in memory:
+        they are one block, which scikit-learn checks itself.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -113,13 +116,13 @@ class PartialFit:
     checks: bool = True
 
     def __call__(self, fitting: Fitting, block: Block) -> Fitting:
-        """Return the fitting after one more block.
+        """Return the fitting after one more block; as it is if the block has no rows.
 
         Raises
         ------
         ValueError
-            If the pieces differ in their rows, y holds an unknown class, or the block
-            has other columns than the first.
+            If the pieces differ in their number of rows, if y holds an unknown class,
+            or if the block has other columns than the first one.
         """
         if not self.checks:
             return self._fit(fitting, block)
@@ -154,6 +157,11 @@ class PartialFit:
         return fitting._replace(n_rows=fitting.n_rows + n_rows(block["X"]))
 
     def _batches(self, block: Block) -> Iterable[Block]:
+        """Yield the batches of a block.
+
+        If X goes through stages here, it does so in parts. A part is as many whole
+        batches as fit in the cache, at least one.
+        """
         X = block["X"]
         if not isinstance(X, InParts):
             return block.batches(self.batch_size)
@@ -163,6 +171,15 @@ class PartialFit:
         return (one for part in parts for one in part.batches(self.batch_size))
 
     def _judge(self, fitting: Fitting, X: Any, y: Any) -> Fitting:
+        """Return a fitting to which the merit of one block is added.
+
+        Parameters
+        ----------
+        fitting : Fitting
+            The fitting after the block.
+        X, y : array or frame
+            The pieces of the block. y may be None.
+        """
         last = last_step(fitting.estimator)
         has_loss = hasattr(last, "loss_")
         if has_loss:
@@ -170,7 +187,7 @@ class PartialFit:
         else:
             rest = rest_after(fitting.estimator, self.passed)
             with warnings.catch_warnings():
-                # R² of a single row is undefined; such a block does not count.
+                # R² of a single row is undefined, so that its block does not count.
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
                 own = X.copy() if writes_to_input(rest) else X
                 merit = float(rest.score(own) if y is None else rest.score(own, y))
@@ -189,9 +206,11 @@ class Before:
     Parameters
     ----------
     stages : sequence of Stage
+        The stages, in their order.
     in_parts : bool
-        Whether X goes through in parts that fit in the cache. Then all stages must
-        be row-local, and the memory layout of X must not matter to the learner.
+        Whether X goes through them in parts that fit in the cache. Then all stages
+        must be row-local, and the estimator must learn the same from any memory
+        layout of X.
     """
 
     stages: Sequence[Stage]
@@ -207,14 +226,14 @@ class Before:
 
 
 class FittedAlone(NamedTuple):
-    """What fresh estimators learned from one block.
+    """What new estimators learned from one block.
 
     Attributes
     ----------
     fittings : list of Fitting
-        One for each batch, to be merged in this order; empty if there are no rows.
+        One for each batch, to be merged in this order. Empty if there are no rows.
     digest : bytes
-        Of the block.
+        The digest of the block.
     """
 
     fittings: list[Fitting]
@@ -228,21 +247,22 @@ class FitAlone:
     Parameters
     ----------
     estimator : estimator
-        It is cloned for each batch. The results merge in the order of the batches,
-        as ``partial_fit`` would take them.
+        It is cloned for each batch.
     fit : PartialFit
+        The step that fits a clone on a batch. Its `batch_size` is that of the batches.
+        If it has none, the rows of a batch are as many as fit in the cache, or all.
     """
 
     estimator: Any
     fit: PartialFit
 
     def __call__(self, block: Block) -> FittedAlone:
-        """Return the estimators fitted on the batches of the block."""
+        """Return what clones learned from the batches of a block, in their order."""
         if block.count_rows() == 0:
             return FittedAlone([], block.digest)
         fit = replace(self.fit, batch_size=None)
         size = self.fit.batch_size or self._cached_rows(block["X"])
-        # No warning if a feature is missing in a block: other blocks may have it.
+        # NumPy would warn of a feature without values, but other blocks may have some.
         with np.errstate(invalid="ignore"):
             fittings = [
                 _fit_fresh(fit, Fitting(clone(self.estimator), block.columns), batch)
@@ -263,6 +283,20 @@ class FitAlone:
 
 
 def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Block) -> Fitting:
+    """Fit a new estimator on a batch, by its trait `fit_fresh` if that takes the batch.
+
+    Parameters
+    ----------
+    fit : PartialFit
+        The step that fits it otherwise.
+    fitting : Fitting
+        It holds the estimator, which is not fitted and will be changed.
+    batch : Block
+
+    Returns
+    -------
+    Fitting
+    """
     fit_fresh = traits_of(fitting.estimator).fit_fresh
     if fit_fresh is not None and list(batch) == ["X"] and not fit.params:
         X = aligned(batch["X"])
@@ -273,7 +307,18 @@ def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Block) -> Fitting:
 
 
 def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
-    """Merge what was learned from one block into a fitting.
+    """Merge what was learned from one block into a fitting. It is the step of a chain.
+
+    Parameters
+    ----------
+    merged : Fitting
+        What was learned from the blocks before. It may have no estimator yet.
+    alone : FittedAlone
+        What was learned from the block.
+
+    Returns
+    -------
+    Fitting
 
     Raises
     ------
@@ -284,7 +329,7 @@ def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
     if not others:
         return merged
     columns = others[0].columns or {}
-    # Each estimator has seen one block only, so that columns are compared here.
+    # Columns are compared only here, because each estimator has seen one block only.
     known = merged.columns
     check_columns(
         columns, learned_columns(merged.estimator) if known is None else known
