@@ -49,7 +49,7 @@ from incremental._graph.shared_reductions import settle
 from incremental._parallel_post_fit import ParallelPostFit, check_target
 from incremental._typing import Estimator, Scoring
 
-# Parameters that the fitted estimator does not depend on.
+# The parameters of the wrapper that the fitted estimator does not depend on.
 _WITHOUT_EFFECT = {
     "prefetch",
     "verbose",
@@ -76,9 +76,9 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
     learns from a block, the steps before it have learned from that block and from
     those before it, but not from later ones.
 
-    A block is the same rows of X, y and the row-wise parameters. It is a block of
-    a dask array or a partition of a dask dataframe. If X is in memory, all data
-    are one block.
+    A block is the same rows of X, y and the parameters with an entry for each row. It
+    is a block of a dask array or a partition of a dask dataframe. If X is in memory,
+    all data are one block.
 
     Parameters
     ----------
@@ -118,12 +118,13 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
         How many passes `fit` makes at most, each in an order of its own. In a pipeline
         the steps before the last learn in the first pass only.
     tol : float, default=None
-        By how much a pass must be better than the best one before to count as
+        By how much a pass must be better than the best pass before it to count as
         progress. With `early_stopping` passes are compared by their score on rows
         that are held out. Otherwise they are compared by the loss that the
         estimator reports (``loss_``). If it reports none, they are compared by its
-        score on each block just after it learned from that block. With None all
-        passes are made; with `early_stopping` None takes any gain as progress.
+        score on each block just after it learned from that block. If None, all
+        passes are made, unless `early_stopping` is True: then any gain counts as
+        progress.
     n_iter_no_change : int, default=5
         How many passes in a row without progress end the fit.
     early_stopping : bool, default=False
@@ -133,7 +134,7 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
     validation_fraction : float, default=0.1
         The share of the blocks that `early_stopping` holds out. At least one block.
     validation_data : tuple of X and y, default=None
-        Other rows to score after each pass. With them no blocks are held out.
+        Other rows to score after each pass. If they are given, no blocks are held out.
     verbose : int, default=0
         1 prints a line after each pass of `fit`.
     checkpoint : str or path, default=None
@@ -343,12 +344,33 @@ optional
         return self
 
     def _fit_and(self, method: str, X: Any, y: Any, params: dict[str, Any]) -> Any:
+        """Fit, then call a method on X.
+
+        Parameters
+        ----------
+        method : str
+            The name of the method, such as ``"transform"``.
+        X, y, params
+            As for `fit`.
+        """
         return getattr(self.fit(X, y, **params), method)(X)
 
     def _take(
         self, fitted: Estimator | None, X: Any, y: Any, params: dict[str, Any]
     ) -> _Data:
-        """Check what a fit is given and pair its rows, before any are read."""
+        """Check what a fit is given and pair its rows, before any are read.
+
+        Parameters
+        ----------
+        fitted : estimator or None
+            The estimator that goes on learning; None if a new one is to learn.
+        X, y, params
+            As for `fit`.
+
+        Returns
+        -------
+        _Data
+        """
         check_learns(self.estimator)
         check_target(self.estimator, y)
         active_scheduler().look_ahead(self.prefetch)
@@ -364,7 +386,27 @@ optional
     def _begin(
         self, blocks: Blocks, checkpoints: Checkpoints | None, validation: Blocks | None
     ) -> Progress:
-        """Return the progress of a new fit, or that of its last checkpoint."""
+        """Return the progress of a new fit, or that of its last checkpoint.
+
+        Parameters
+        ----------
+        blocks : Blocks
+            The blocks of X, y and the parameters with an entry for each row.
+        checkpoints : Checkpoints or None
+            None if none are kept.
+        validation : Blocks or None
+            The blocks of the validation data; None if there are none.
+
+        Returns
+        -------
+        Progress
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is of another fit, or if there are too few blocks to hold
+            one out.
+        """
         progress = None if checkpoints is None else checkpoints.load()
         if progress is not None:
             if validation is not None:
@@ -407,7 +449,10 @@ optional
         return FitSession(data.fresh, blocks, options, self.prefetch, every)
 
     def _validation_blocks(self) -> Blocks | None:
-        """Return the blocks of the validation data, checked before anything is read."""
+        """Return the blocks of the validation data; None if there are none.
+
+        Their rows are paired here, so that an error comes before anything is read.
+        """
         if self.validation_data is None:
             return None
         X, y = self.validation_data
@@ -424,6 +469,14 @@ optional
         return 8 if self.prefetch == "auto" else max(int(self.prefetch), 1)
 
     def _plan_passes(self, session: FitSession, observers: list[Any]) -> Passes:
+        """Return the passes of a fit.
+
+        Parameters
+        ----------
+        session : FitSession
+        observers : list of Observer
+            They are told of each block and pass, in this order.
+        """
         return Passes(
             len(session.blocks),
             session.run,
@@ -440,7 +493,14 @@ optional
         )
 
     def _validation_score(self, session: FitSession) -> Any:
-        """Return what scores an estimator after a pass, if anything does."""
+        """Return the function that scores an estimator after a pass.
+
+        Returns
+        -------
+        callable or None
+            ``score(estimator, held_out) -> float``. `held_out` are the positions of the
+            blocks that are held out. None if passes are not scored.
+        """
         if self.validation_data is None:
             return partial(session.score, self.scoring) if self.early_stopping else None
         X, y = self.validation_data
@@ -452,6 +512,7 @@ optional
         return score
 
     def _open_checkpoints(self, data: _Data) -> Checkpoints | None:
+        """Return the checkpoints of a fit of these data; None if none are kept."""
         if self.checkpoint is None:
             return None
         parameters = {
@@ -459,12 +520,21 @@ optional
             for name, value in self.get_params().items()
             if name not in _WITHOUT_EFFECT
         }
-        # Fails now, and not when the first checkpoint is due, if it cannot pickle.
+        # What cannot be pickled fails here, not when the first checkpoint is due.
         pickled((data.fresh, self.random_state))
         described = fingerprint({**parameters, **data.params}, data.describe())
         return Checkpoints(self.checkpoint, self.checkpoint_every, described)
 
     def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:
+        """Set the attributes that a fit learns.
+
+        Parameters
+        ----------
+        progress : Progress
+            The progress at the end of the fit.
+        history : list of dict
+            The records of all passes, also of those of earlier calls of `partial_fit`.
+        """
         # All attributes change in one call, which nothing can interrupt.
         self.__dict__.update(
             estimator_=progress.fitting.estimator,
@@ -477,6 +547,24 @@ optional
         self, estimator: Estimator, X: Any, y: Any, params: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Separate what is cut into blocks from parameters that pass unchanged.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The estimator that will learn.
+        X, y
+            As for `fit`.
+        params : dict
+            The further arguments of `fit`. ``classes`` is removed from it.
+
+        Returns
+        -------
+        rows : dict
+            X, y and the parameters with an entry for each row, by name. y is left out
+            if the estimator learns nothing from it.
+        others : dict
+            The other parameters of ``partial_fit``, by name. The classes are among them
+            if the user gives them.
 
         Raises
         ------
@@ -506,7 +594,20 @@ optional
     def _with_classes(
         self, data: _Data, fitted: Estimator | None, y: Any
     ) -> dict[str, Any]:
-        """Return the parameters of ``partial_fit``, with the classes if needed."""
+        """Return the parameters of ``partial_fit``, with the classes if it needs them.
+
+        Parameters
+        ----------
+        data : _Data
+        fitted : estimator or None
+            An estimator that may know its classes. If it does not, they are found in y.
+        y : array-like or collection, or None
+
+        Returns
+        -------
+        dict
+            The parameters that have no entry for each row, by name.
+        """
         params = dict(data.params)
         estimator = data.fresh if fitted is None else fitted
         if "classes" in params or y is None or not needs_classes(estimator):
@@ -519,18 +620,18 @@ optional
 
 @dataclass(frozen=True)
 class _Data:
-    """What a fit is given.
+    """The arguments of a fit, checked and paired.
 
     Parameters
     ----------
     fresh : estimator
-        A clone that is not fitted.
+        A clone of the wrapper's estimator that is not fitted.
     rows : dict
-        X, y and the row-wise parameters, as they are given.
+        X, y and the parameters with an entry for each row, as the user gives them.
     blocks : Blocks
         The blocks of `rows`.
     params : dict
-        The other parameters of ``partial_fit``.
+        The other parameters of ``partial_fit``, by name.
     """
 
     fresh: Any
@@ -539,7 +640,14 @@ class _Data:
     params: Mapping[str, Any]
 
     def describe(self) -> dict[str, Any]:
-        """Describe the rows, as far as possible without reading any."""
+        """Return what the rows can be recognised by, without reading any.
+
+        Returns
+        -------
+        dict
+            Its keys are names that a message can show. Data in memory are described
+            by tokens.
+        """
         return {
             "the inputs": ", ".join(self.blocks.names),
             "the number of blocks": len(self.blocks),
@@ -553,6 +661,7 @@ class _Data:
 
 
 def _new_rng(random_state: Any) -> np.random.RandomState:
+    """Return a random generator that the wrapper can keep."""
     rng = check_random_state(random_state)
     # Without a seed `rng` is NumPy's global generator, which must not be kept.
     seed = rng.randint(2**31) if random_state is None else None
@@ -560,6 +669,21 @@ def _new_rng(random_state: Any) -> np.random.RandomState:
 
 
 def _is_row_wise(name: str, value: Any, X: Any, y: Any) -> bool:
+    """Tell whether a parameter of ``partial_fit`` has an entry for each row.
+
+    Parameters
+    ----------
+    name : str
+        The name of the parameter. It may begin with the name of a step.
+    value : object
+    X, y : array-like or collection
+        As for `fit`. The value is compared with their length.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be told, because the length of X is unknown.
+    """
     if is_lazy(value):
         return True
     if isinstance(value, str) or not hasattr(value, "__len__"):
@@ -585,5 +709,6 @@ def _is_row_wise(name: str, value: Any, X: Any, y: Any) -> bool:
 
 
 def _n_rows(rows: Any) -> int | None:
+    """Return the number of rows of a collection or data in memory; None if unknown."""
     known = as_collection(rows).n_rows
     return None if known is None else sum(known)

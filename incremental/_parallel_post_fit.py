@@ -28,6 +28,8 @@ from incremental._typing import Estimator, Method, Scoring
 
 
 def _estimator_has(name: str) -> Callable[[Any], bool]:
+    """Return a check, for `available_if`, that the estimator has a method."""
+
     def check(self: Any) -> bool:
         getattr(self._inner, name)
         return True
@@ -48,7 +50,7 @@ def _can_fit_predict(self: Any) -> bool:
 
 
 def _post_fit(shape: str) -> Callable[[Method], Method]:
-    """Return a decorator that makes a method which calls the estimator's own.
+    """Return a decorator whose result calls the estimator's method of the same name.
 
     Parameters
     ----------
@@ -81,6 +83,18 @@ def _post_fit(shape: str) -> Callable[[Method], Method]:
 
 
 def _check_in_memory(data: dict[str, Any]) -> None:
+    """Check that no argument of a fit is a dask collection.
+
+    Parameters
+    ----------
+    data : dict
+        The arguments by name.
+
+    Raises
+    ------
+    TypeError
+        If one of them is lazy.
+    """
     for name, value in data.items():
         if is_lazy(value):
             raise TypeError(
@@ -120,13 +134,13 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
         accuracy for classifiers and R² for regressors.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
-        An example of what `predict` returns, of any number of rows. By default the
-        estimator predicts one made-up row to learn what it returns. If the type of
-        the example is of another kind than that of the prediction and cannot hold
-        it, the type of the prediction is used. With a pandas example the result for
-        a dataframe is a dask series or dataframe with the same index. Floats are
-        rounded if the example has a narrower float type. Any other value that the
-        type cannot hold is an error.
+        An example of what `predict` returns, of any number of rows. By default
+        `predict` is called on one made-up row to learn what it returns. The result
+        has the type of the example. If that is of another kind than the type of the
+        prediction and cannot hold it, the result has the type of the prediction.
+        With a pandas example the result for a dataframe is a dask series or dataframe
+        with the same index. Floats are rounded if the example has a narrower float
+        type. Any other value that the type cannot hold is an error.
     predict_proba_meta : array or pandas.DataFrame, default=None
         The same for `predict_proba`.
     transform_meta : array or pandas.DataFrame, default=None
@@ -175,8 +189,9 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit a clone of the estimator on data in memory.
 
-        An estimator that needs no fit or is frozen also takes dask collections. They
-        are not read. So it can be a step of a pipeline that is fitted on them.
+        If the estimator needs no fit or is frozen, X and y may also be dask
+        collections. They are not read. So the wrapper can be a step of a pipeline
+        that is fitted on dask collections.
 
         Parameters
         ----------
@@ -314,11 +329,12 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score the predictions for X.
 
-        Accuracy and R² are computed block by block; nothing is gathered. With
-        `scoring`, the predictions are made in parallel and gathered together with
-        y, from the same blocks. X is not gathered. Scorers made by
-        `sklearn.metrics.make_scorer` say which method they call. For any other
-        callable the outputs of all methods that it may call are gathered.
+        Without `scoring`, accuracy or R² is computed block by block; nothing is
+        gathered. With `scoring`, the predictions are made in parallel. They are
+        gathered in memory with y, from the same read of the blocks. X is not
+        gathered. Scorers made by `sklearn.metrics.make_scorer` say which method they
+        call. For any other callable the outputs of all methods that it may call are
+        gathered.
 
         Parameters
         ----------
@@ -369,18 +385,37 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     _routes = {"fit": "fit", "score": "score"}  # noqa: RUF012
 
     def _apply(self, name: str, X: Any, params: dict[str, Any]) -> Any:
+        """Call a method of the fitted estimator on X, lazily if X is lazy.
+
+        Parameters
+        ----------
+        name : str
+            The name of the method.
+        X : array-like or collection
+        params : dict
+            Further arguments of the method.
+        """
         estimator = self._fitted_estimator()
         if name != "inverse_transform":
             X = as_documents(estimator, X)
         if not is_lazy(X):
             return getattr(estimator, name)(X, **params)
         if "estimator_" not in vars(self):
-            # So that the result stays right if the caller fits the estimator again.
+            # A copy keeps the result right if the user fits the estimator again.
             estimator = copy.deepcopy(estimator)
         meta = getattr(self, METAS.get(name, ""), None)
         return map_method(estimator, name, X, meta=meta, **params)
 
     def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
+        """Fit, then call a method on X; in one call if the estimator has one for both.
+
+        Parameters
+        ----------
+        method : str
+            The name of the method, such as ``"transform"``.
+        X, y, params
+            As for `fit`.
+        """
         if is_lazy(X) or not hasattr(self.estimator, f"fit_{method}"):
             return getattr(self.fit(X, y, **params), method)(X)
         _check_in_memory({"X": X, "y": y, **params})
@@ -395,6 +430,13 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         return vars(self).get("estimator_", self.estimator)
 
     def _fitted_estimator(self) -> Any:
+        """Return the fitted estimator.
+
+        Raises
+        ------
+        NotFittedError
+            If it needs a fit and has none.
+        """
         if "estimator_" not in vars(self) and requires_fit(self.estimator):
             check_is_fitted(self.estimator)
         return self._inner

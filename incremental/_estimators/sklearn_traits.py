@@ -55,20 +55,21 @@ _TRAITS = {
 
 
 def register(name: str) -> bool:
-    """Register the traits of the estimators of a module of scikit-learn.
+    """Register the traits of the estimators in a module of scikit-learn.
 
     Parameters
     ----------
     name : str
-        Of the module, which has to be imported.
+        The name of the module. It must be in ``sys.modules``.
 
     Returns
     -------
     bool
-        Whether that is done. Otherwise another thread is still importing the module.
+        Whether the traits are registered. They are not if another thread is still
+        importing the module.
     """
     module: Any = sys.modules[name]
-    # A version may lack an estimator.
+    # A version of scikit-learn may lack an estimator.
     names = set(_TRAITS[name]).intersection(getattr(module, "__all__", ()))
     if not names or not all(hasattr(module, one) for one in names):
         return False
@@ -79,4 +80,5 @@ def register(name: str) -> bool:
 
 
 def _always(traits: Traits, estimator: Estimator) -> Traits:
+    """Return the traits, which are the same for all estimators of a type."""
     return traits

@@ -35,12 +35,14 @@ Function = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The chains of a pass.
+    """The chains of a pass, with what is done before and after their steps.
 
     Attributes
     ----------
     chains : list of Chain
+        Their states are of type `Fitting`.
     prepare : Preparation or None
+        What is done to each block before the steps take it. None if nothing is.
     join : callable
         Makes one fitting of the last states of the chains.
     finish : callable
@@ -63,13 +65,17 @@ def arrange(
     ----------
     plan : FitPlan
     fresh : estimator
-        One that is not fitted, to clone.
+        An estimator that is not fitted. It is cloned.
     fitting : Fitting
         The state at which the chains begin. If it has no estimator, a clone of
         `fresh` is taken.
     expected : bytes or None
-        The digests of the blocks in the order of the pass; None if blocks are not
-        compared.
+        The digests of the blocks in the order of the pass, each `UNKNOWN` if it is
+        not known. None if blocks are not compared.
+
+    Returns
+    -------
+    Arrangement
     """
     work: list[Function] = [] if expected is None else [Recognise(plan.local)]
     name = "transform"
@@ -151,7 +157,7 @@ def _parts(
 
 
 def _shell(bundle: Any) -> Any:
-    """Return a bundle without its parts, so that these do not travel."""
+    """Return a bundle without its parts, so that no task has to carry these."""
     shell = copy.copy(bundle)
     shell.estimators_ = []
     return shell
@@ -168,9 +174,11 @@ class Divide:
     Parameters
     ----------
     kind : Parts
+        The rule that divides the bundle.
     bundle : estimator
+        The bundle, without its parts.
     params : dict
-        Parameters of its ``partial_fit``.
+        Parameters of its ``partial_fit`` that have no entry for each row.
     """
 
     kind: Parts
@@ -178,7 +186,7 @@ class Divide:
     params: Mapping[str, Any]
 
     def __call__(self, block: Block) -> Block:
-        """Return the block with these targets; unchanged if it has no rows.
+        """Return the block with the targets as its y; unchanged if it has no rows.
 
         Raises
         ------
@@ -207,8 +215,9 @@ class FitParts:
     learn : PartialFit
         What is done with the whole bundle.
     kind : Parts
+        The rule that divides the bundle.
     numbers : sequence of int
-        Of the parts.
+        The numbers of the parts.
     """
 
     learn: PartialFit

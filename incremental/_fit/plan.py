@@ -42,7 +42,7 @@ class Options:
     shuffle : RowShuffle or None
         How rows are mixed; None if they keep their order.
     judged : bool
-        Whether the estimator is judged on the blocks that it learns from.
+        Whether the estimator is judged on each block after it learned from it.
     cached_rows : int
         How many rows of X fit in the processor's cache.
     n_outputs : int
@@ -59,7 +59,7 @@ class Options:
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How a pass takes its blocks.
+    """A plan for a pass: what runs in parallel, and where X goes through stages.
 
     Attributes
     ----------
@@ -71,12 +71,12 @@ class FitPlan:
         What is done with a block. It holds the stages that X goes through batch by
         batch.
     local : tuple of Stage
-        The last row-local stages of X, which `blocks` leaves out.
+        The stages at the end of those that X goes through, as far back as they are
+        row-local.
     before : tuple of Stage
         The stages that X goes through in tasks before the step.
     merged : bool
-        Whether an estimator of its own learns from each block, in parallel, and
-        these are then merged.
+        Whether new estimators learn from each block, in parallel, and are merged.
     parts : Parts or None
         How the estimator divides into chains; None if it does not.
     n_outputs : int
@@ -114,7 +114,7 @@ def plan_fit(
     estimator : estimator
         The estimator that will learn.
     blocks : Blocks
-        The blocks of X, y and the row-wise parameters.
+        The blocks of X, y and the parameters that have an entry for each row.
     options : Options
     later : bool
         Whether the first pass is over. Then only the last step of a pipeline learns.
@@ -159,6 +159,7 @@ def plan_fit(
 
 
 def _log(estimator: Estimator, plan: FitPlan) -> FitPlan:
+    """Log the reason for a plan, and return the plan."""
     logger.debug("%s: %s.", type(estimator).__name__, plan.reason)
     return plan
 
@@ -192,6 +193,7 @@ def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitP
 
 
 def _transform(steps: Travelling, X: Any) -> Any:
+    """Put X through steps, on a copy of X if one of them may write to it."""
     estimators = [one for one in steps.value if hasattr(one, "get_params")]
     own = X.copy() if any(map(writes_to_input, estimators)) else X
     return transform(steps.value, own)

@@ -40,22 +40,25 @@ class Fitting(NamedTuple):
 
     Attributes
     ----------
-    estimator : estimator or None
-        None before the first block is merged.
+    estimator : estimator, list of estimator or None
+        A list of parts where a chain fits parts of a bundle. None before the first
+        block is merged.
     columns : dict or None
         The columns of each piece of the first block that has rows.
     n_rows : int
-        Rows fitted so far.
+        The number of rows fitted so far.
     merit : float
-        The sum, over the rows, of the estimator's score on a block just after it
-        learned from that block. If it has a loss, minus the loss. 0 if the estimator
-        is not judged.
+        The sum of the merits of the blocks, each times the block's number of rows.
+        The merit of a block is the score that the estimator has on it just after it
+        learned from it. If the estimator reports a loss, it is minus the loss. 0 if
+        the estimator is not judged.
     n_judged : int
-        The number of rows in that sum. A block with an undefined score is left out.
+        The number of rows in that sum. A block whose score is undefined is left out.
     has_loss : bool
         Whether the estimator reports a loss.
     digests : bytes
-        The digests of the blocks of the current pass, if these are compared.
+        The digests of the blocks that were fitted in the current pass, in the order
+        of the pass. Empty if blocks are not compared.
     rounded : bool
         Whether values of X were rounded to the float type of the first block.
     waiting : sequence of Block
@@ -83,7 +86,7 @@ class Fitting(NamedTuple):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle it so that the estimator learns on exactly as it would have."""
+        """Pickle it so that the estimator goes on learning exactly as it would have."""
         return _arrived, (Travelling(self.estimator), self[1:])
 
 
@@ -179,11 +182,11 @@ class Step:
         The classes that may occur in y, if they are checked here.
     in_place : bool
         Whether the estimator may be changed in place. It may where each step runs
-        once, in one process. Otherwise a copy is fitted, because a step may run
-        twice and its arguments have travelled.
+        once, in this process. Elsewhere a copy is fitted, because a step may run
+        twice, and the block is aligned, because it came from another process.
     checks : bool
-        Whether to compare each block with the first one. Data in memory are one
-        block, which scikit-learn checks itself.
+        Whether to compare each block with the first one. False for data in memory:
+        they are one block, which scikit-learn checks itself.
     """
 
     learn: Learn
@@ -195,13 +198,13 @@ class Step:
     checks: bool = True
 
     def __call__(self, fitting: Fitting, block: Block) -> Fitting:
-        """Return the fitting after one more block.
+        """Return the fitting after one more block; as it is if the block has no rows.
 
         Raises
         ------
         ValueError
-            If the pieces differ in their rows, y holds an unknown class, or the block
-            has other columns than the first.
+            If the pieces differ in their number of rows, if y holds an unknown class,
+            or if the block has other columns than the first one.
         """
         if not self.checks:
             return self._take(fitting, block)
@@ -281,9 +284,11 @@ class Before:
     Parameters
     ----------
     stages : sequence of Stage
+        The stages, in their order.
     in_parts : bool
-        Whether X goes through in parts that fit in the cache. Then all stages must
-        be row-local, and the memory layout of X must not matter to the learner.
+        Whether X goes through them in parts that fit in the cache. Then all stages
+        must be row-local, and the estimator must learn the same from any memory
+        layout of X.
     """
 
     stages: Sequence[Stage]
@@ -299,14 +304,14 @@ class Before:
 
 
 class FittedAlone(NamedTuple):
-    """What fresh estimators learned from one block.
+    """What new estimators learned from one block.
 
     Attributes
     ----------
     fittings : list of Fitting
-        One for each batch, to be merged in this order; empty if there are no rows.
+        One for each batch, to be merged in this order. Empty if there are no rows.
     digest : bytes
-        Of the block.
+        The digest of the block.
     """
 
     fittings: list[Fitting]
@@ -330,7 +335,7 @@ class FitAlone:
     step: Step
 
     def __call__(self, block: Block) -> FittedAlone:
-        """Return the estimators fitted on the batches of the block."""
+        """Return what clones learned from the batches of a block, in their order."""
         if block.count_rows() == 0:
             return FittedAlone([], block.digest)
         size = self.step.batching.size or self._cached_rows(block["X"])
@@ -366,7 +371,18 @@ def _fit_fresh(step: Step, fitting: Fitting, batch: Block) -> Fitting:
 
 
 def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
-    """Merge what was learned from one block into a fitting.
+    """Merge what was learned from one block into a fitting. It is the step of a chain.
+
+    Parameters
+    ----------
+    merged : Fitting
+        What was learned from the blocks before. It may have no estimator yet.
+    alone : FittedAlone
+        What was learned from the block.
+
+    Returns
+    -------
+    Fitting
 
     Raises
     ------
@@ -377,7 +393,7 @@ def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
     if not others:
         return merged
     columns = others[0].columns or {}
-    # Each estimator has seen one block only, so that columns are compared here.
+    # Columns are compared only here, because each estimator has seen one block only.
     known = merged.columns
     check_columns(
         columns, learned_columns(merged.estimator) if known is None else known
