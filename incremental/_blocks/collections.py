@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import dask
 import dask.array as da
 from dask.base import is_dask_collection
 
@@ -54,3 +56,22 @@ def is_lazy(value: Any) -> bool:
         If it is a dask collection of another kind.
     """
     return as_collection(value).is_lazy
+
+
+def in_memory_with_first(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute what is lazy, in one go, if the first of the values is in memory.
+
+    Parameters
+    ----------
+    values : dict of str to dask collection or data in memory
+        The first is usually X.
+
+    Returns
+    -------
+    dict
+        The values as they are if the first is a dask collection.
+    """
+    lazy = {name: value for name, value in values.items() if is_lazy(value)}
+    if next(iter(values)) in lazy:
+        return dict(values)
+    return {**values, **dict(zip(lazy, dask.compute(*lazy.values()), strict=True))}
