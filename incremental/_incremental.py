@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn import get_config
@@ -26,6 +26,7 @@ from incremental._errors import noted
 from incremental._estimators.composition import (
     check_learns,
     check_params,
+    least_rows,
     needs_classes,
 )
 from incremental._estimators.copying import copy_estimator
@@ -33,6 +34,7 @@ from incremental._estimators.documents import as_documents
 from incremental._estimators.float_types import warn_of_rounding
 from incremental._estimators.sklearn_types import CallbackSupportMixin, with_callbacks
 from incremental._estimators.traits import has_callbacks, traits_of
+from incremental._fit.batches import check_least, rows_of_batch
 from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled
 from incremental._fit.classes import as_classes, find_classes, n_outputs
@@ -41,6 +43,7 @@ from incremental._fit.parameters import check_batch_size, check_passes
 from incremental._fit.passes import Passes, begin
 from incremental._fit.plan import Options
 from incremental._fit.progress import Progress
+from incremental._fit.row_shuffle import RowShuffle
 from incremental._fit.session import FitSession
 from incremental._fit.step import Fitting
 from incremental._fit.tokens import tokenize
@@ -54,7 +57,7 @@ from incremental._parallel_post_fit import (
 )
 from incremental._typing import Estimator, Scoring
 
-# Parameters that the fitted estimator does not depend on.
+# The parameters of the wrapper that the fitted estimator does not depend on.
 _WITHOUT_EFFECT = {
     "prefetch",
     "verbose",
@@ -81,9 +84,9 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
     learns from a block, the steps before it have learned from that block and from
     those before it, but not from later ones.
 
-    A block is the same rows of X, y and the row-wise parameters. It is a block of
-    a dask array or a partition of a dask dataframe. If X is in memory, all data
-    are one block.
+    A block is the same rows of X, y and the parameters with an entry for each row. It
+    is a block of a dask array or a partition of a dask dataframe. If X is in memory,
+    all data are one block.
 
     Parameters
     ----------
@@ -101,25 +104,37 @@ them, default=None
     shuffle_blocks : bool, default=True
         Whether each pass takes the blocks in a random order. If False, each pass
         takes them in the order of the data.
+    shuffle_rows : bool, default=False
+        Whether rows are mixed with those of the blocks before and after them in the
+        order of a pass: with as many blocks as `prefetch`, or 8 if that is ``"auto"``.
+        About half as many blocks are held in memory for it. It helps where the rows of
+        a block are alike, such as in data that are sorted by y. To shuffle the rows of
+        all blocks, use dask: ``df.shuffle`` or ``df.sample(frac=1)``.
     random_state : int, RandomState instance or None, default=None
-        Draws the order of the blocks, and which blocks are held out.
+        Draws the order of the blocks and rows, and which blocks are held out.
     prefetch : int or "auto", default="auto"
         How many blocks may be read ahead of the one being fitted. 0 reads one block
         at a time. ``"auto"`` takes the scheduler's number of threads, at least 2.
         It takes twice as many where X goes through stages in tasks of their own.
-    batch_size : int, default=None
+    batch_size : int, "auto" or None, default=None
         The number of rows for each call of ``partial_fit``. By default one call
-        takes the whole block. A batch never crosses blocks.
+        takes the whole block. Batches go on across blocks: which rows make a batch
+        depends on their order alone. The last batch of a pass is smaller, or larger
+        where the estimator needs more rows than would be left. An estimator whose
+        states merge gets the batches of each block alone. ``"auto"`` takes as
+        many rows as make a million values. Sparse rows and documents count as 100
+        values each.
     max_iter : int, default=1
         How many passes `fit` makes at most, each in an order of its own. In a pipeline
         the steps before the last learn in the first pass only.
     tol : float, default=None
-        By how much a pass must be better than the best one before to count as
+        By how much a pass must be better than the best pass before it to count as
         progress. With `early_stopping` passes are compared by their score on rows
         that are held out. Otherwise they are compared by the loss that the
         estimator reports (``loss_``). If it reports none, they are compared by its
-        score on each block just after it learned from that block. With None all
-        passes are made; with `early_stopping` None takes any gain as progress.
+        score on each block just after it learned from that block. If None, all
+        passes are made, unless `early_stopping` is True: then any gain counts as
+        progress.
     n_iter_no_change : int, default=5
         How many passes in a row without progress end the fit.
     early_stopping : bool, default=False
@@ -129,7 +144,7 @@ them, default=None
     validation_fraction : float, default=0.1
         The share of the blocks that `early_stopping` holds out. At least one block.
     validation_data : tuple of X and y, default=None
-        Other rows to score after each pass. With them no blocks are held out.
+        Other rows to score after each pass. If they are given, no blocks are held out.
     verbose : int, default=0
         1 prints a line after each pass of `fit`.
     checkpoint : str or path, default=None
@@ -192,9 +207,10 @@ them, default=None
         scoring: Scoring = None,
         classes: Any = None,
         shuffle_blocks: bool = True,
+        shuffle_rows: bool = False,
         random_state: Any = None,
         prefetch: Any = "auto",
-        batch_size: int | None = None,
+        batch_size: int | Literal["auto"] | None = None,
         max_iter: int = 1,
         tol: float | None = None,
         n_iter_no_change: int = 5,
@@ -218,6 +234,7 @@ them, default=None
         )
         self.classes = classes
         self.shuffle_blocks = shuffle_blocks
+        self.shuffle_rows = shuffle_rows
         self.random_state = random_state
         self.prefetch = prefetch
         self.batch_size = batch_size
@@ -323,7 +340,13 @@ optional
             rng = copy.deepcopy(vars(self).get("_rng")) or rng
         data = self._take(fitting.estimator, X, y, params)
         session = self._open(data, settle(data.blocks), fitting.estimator, y)
-        passes = Passes(len(session.blocks), session.run, shuffle=self.shuffle_blocks)
+        passes = Passes(
+            len(session.blocks),
+            session.run,
+            session.end_rows,
+            shuffle=self.shuffle_blocks,
+            shuffle_rows=self.shuffle_rows,
+        )
         progress = passes.finish(begin(passes.n_blocks, fitting, rng))
         if progress.fitting.rounded:
             warn_of_rounding()
@@ -333,16 +356,39 @@ optional
         return self
 
     def _fit_and(self, method: str, X: Any, y: Any, params: dict[str, Any]) -> Any:
+        """Fit, then call a method on X.
+
+        Parameters
+        ----------
+        method : str
+            The name of the method, such as ``"transform"``.
+        X, y, params
+            As for `fit`.
+        """
         return getattr(self.fit(X, y, **params), method)(X)
 
     def _take(
         self, fitted: Estimator | None, X: Any, y: Any, params: dict[str, Any]
     ) -> _Data:
-        """Check what a fit is given and pair its rows, before any are read."""
+        """Check what a fit is given and pair its rows, before any are read.
+
+        Parameters
+        ----------
+        fitted : estimator or None
+            The estimator that goes on learning; None if a new one is to learn.
+        X, y, params
+            As for `fit`.
+
+        Returns
+        -------
+        _Data
+        """
         check_learns(self.estimator)
         check_target(self.estimator, y)
         active_scheduler().look_ahead(self.prefetch)
         check_batch_size(self.batch_size)
+        size = rows_of_batch(self.batch_size, X)
+        check_least(size, least_rows(self.estimator), self.estimator)
         fresh = clone(self.estimator, safe=False)
         estimator = fresh if fitted is None else fitted
         X = as_documents(estimator, X)
@@ -355,7 +401,27 @@ optional
     def _begin(
         self, blocks: Blocks, checkpoints: Checkpoints | None, validation: Blocks | None
     ) -> Progress:
-        """Return the progress of a new fit, or that of its last checkpoint."""
+        """Return the progress of a new fit, or that of its last checkpoint.
+
+        Parameters
+        ----------
+        blocks : Blocks
+            The blocks of X, y and the parameters with an entry for each row.
+        checkpoints : Checkpoints or None
+            None if none are kept.
+        validation : Blocks or None
+            The blocks of the validation data; None if there are none.
+
+        Returns
+        -------
+        Progress
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is of another fit, or if there are too few blocks to hold
+            one out.
+        """
         progress = None if checkpoints is None else checkpoints.load()
         if progress is not None:
             if validation is not None:
@@ -385,18 +451,23 @@ optional
         self, data: _Data, blocks: Blocks, fitted: Estimator | None, y: Any
     ) -> FitSession:
         """Return all that the passes need, with the classes of a classifier found."""
+        X = data.rows["X"]
         options = Options(
             self._with_classes(data, fitted, y),
-            self.batch_size,
+            rows_of_batch(self.batch_size, X),
+            RowShuffle(self._window) if self.shuffle_rows else None,
             self.tol is not None and not self.early_stopping,
-            rows_in_cache(data.rows["X"]),
+            rows_in_cache(X),
             n_outputs(y),
         )
         every = None if self.checkpoint is None else self.checkpoint_every
         return FitSession(data.fresh, blocks, options, self.prefetch, every)
 
     def _validation_blocks(self) -> Blocks | None:
-        """Return the blocks of the validation data, checked before anything is read."""
+        """Return the blocks of the validation data; None if there are none.
+
+        Their rows are paired here, so that an error comes before anything is read.
+        """
         if self.validation_data is None:
             return None
         X, y = self.validation_data
@@ -407,12 +478,27 @@ optional
                 Block({name: rows[name] for name in blocks.names}).count_rows()
         return blocks
 
+    @property
+    def _window(self) -> int:
+        """How many blocks' rows are mixed with those of a block."""
+        return 8 if self.prefetch == "auto" else max(int(self.prefetch), 1)
+
     def _plan_passes(self, session: FitSession, observers: list[Any]) -> Passes:
+        """Return the passes of a fit.
+
+        Parameters
+        ----------
+        session : FitSession
+        observers : list of Observer
+            They are told of each block and pass, in this order.
+        """
         return Passes(
             len(session.blocks),
             session.run,
+            session.end_rows,
             max_iter=self.max_iter,
             shuffle=self.shuffle_blocks,
+            shuffle_rows=self.shuffle_rows,
             score=self._validation_score(session),
             early_stopping=self.early_stopping,
             tol=self.tol,
@@ -422,7 +508,14 @@ optional
         )
 
     def _validation_score(self, session: FitSession) -> Any:
-        """Return what scores an estimator after a pass, if anything does."""
+        """Return the function that scores an estimator after a pass.
+
+        Returns
+        -------
+        callable or None
+            ``score(estimator, held_out) -> float``. `held_out` are the positions of the
+            blocks that are held out. None if passes are not scored.
+        """
         if self.validation_data is None:
             return partial(session.score, self.scoring) if self.early_stopping else None
         X, y = self.validation_data
@@ -435,6 +528,7 @@ optional
         return score
 
     def _open_checkpoints(self, data: _Data) -> Checkpoints | None:
+        """Return the checkpoints of a fit of these data; None if none are kept."""
         if self.checkpoint is None:
             return None
         parameters = {
@@ -442,12 +536,21 @@ optional
             for name, value in self.get_params().items()
             if name not in _WITHOUT_EFFECT
         }
-        # Fails now, and not when the first checkpoint is due, if it cannot pickle.
+        # What cannot be pickled fails here, not when the first checkpoint is due.
         pickled((data.fresh, self.random_state))
         described = fingerprint({**parameters, **data.params}, data.describe())
         return Checkpoints(self.checkpoint, self.checkpoint_every, described)
 
     def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:
+        """Set the attributes that a fit learns.
+
+        Parameters
+        ----------
+        progress : Progress
+            The progress at the end of the fit.
+        history : list of dict
+            The records of all passes, also of those of earlier calls of `partial_fit`.
+        """
         # All attributes change in one call, which nothing can interrupt.
         self.__dict__.update(
             estimator_=progress.fitting.estimator,
@@ -460,6 +563,24 @@ optional
         self, estimator: Estimator, X: Any, y: Any, params: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Separate what is cut into blocks from parameters that pass unchanged.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The estimator that will learn.
+        X, y
+            As for `fit`.
+        params : dict
+            The further arguments of `fit`. ``classes`` is removed from it.
+
+        Returns
+        -------
+        rows : dict
+            X, y and the parameters with an entry for each row, by name. y is left out
+            if the estimator learns nothing from it.
+        others : dict
+            The other parameters of ``partial_fit``, by name. The classes are among them
+            if the user gives them.
 
         Raises
         ------
@@ -488,7 +609,20 @@ optional
     def _with_classes(
         self, data: _Data, fitted: Estimator | None, y: Any
     ) -> dict[str, Any]:
-        """Return the parameters of ``partial_fit``, with the classes if needed."""
+        """Return the parameters of ``partial_fit``, with the classes if it needs them.
+
+        Parameters
+        ----------
+        data : _Data
+        fitted : estimator or None
+            An estimator that may know its classes. If it does not, they are found in y.
+        y : array-like or collection, or None
+
+        Returns
+        -------
+        dict
+            The parameters that have no entry for each row, by name.
+        """
         params = dict(data.params)
         estimator = data.fresh if fitted is None else fitted
         if "classes" in params or y is None or not needs_classes(estimator):
@@ -501,18 +635,18 @@ optional
 
 @dataclass(frozen=True)
 class _Data:
-    """What a fit is given.
+    """The arguments of a fit, checked and paired.
 
     Parameters
     ----------
     fresh : estimator
-        A clone that is not fitted.
+        A clone of the wrapper's estimator that is not fitted.
     rows : dict
-        X, y and the row-wise parameters, as they are given.
+        X, y and the parameters with an entry for each row, as the user gives them.
     blocks : Blocks
         The blocks of `rows`.
     params : dict
-        The other parameters of ``partial_fit``.
+        The other parameters of ``partial_fit``, by name.
     """
 
     fresh: Any
@@ -521,7 +655,14 @@ class _Data:
     params: Mapping[str, Any]
 
     def describe(self) -> dict[str, Any]:
-        """Describe the rows, as far as possible without reading any."""
+        """Return what the rows can be recognised by, without reading any.
+
+        Returns
+        -------
+        dict
+            Its keys are names that a message can show. Data in memory are described
+            by tokens.
+        """
         return {
             "the inputs": ", ".join(self.blocks.names),
             "the number of blocks": len(self.blocks),
@@ -535,6 +676,7 @@ class _Data:
 
 
 def _new_rng(random_state: Any) -> np.random.RandomState:
+    """Return a random generator that the wrapper can keep."""
     rng = check_random_state(random_state)
     # Without a seed `rng` is NumPy's global generator, which must not be kept.
     seed = rng.randint(2**31) if random_state is None else None
@@ -542,6 +684,21 @@ def _new_rng(random_state: Any) -> np.random.RandomState:
 
 
 def _is_row_wise(name: str, value: Any, X: Any, y: Any) -> bool:
+    """Tell whether a parameter of ``partial_fit`` has an entry for each row.
+
+    Parameters
+    ----------
+    name : str
+        The name of the parameter. It may begin with the name of a step.
+    value : object
+    X, y : array-like or collection
+        As for `fit`. The value is compared with their length.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be told, because the length of X is unknown.
+    """
     if is_lazy(value):
         return True
     if isinstance(value, str) or not hasattr(value, "__len__"):
@@ -567,5 +724,6 @@ def _is_row_wise(name: str, value: Any, X: Any, y: Any) -> bool:
 
 
 def _n_rows(rows: Any) -> int | None:
+    """Return the number of rows of a collection or data in memory; None if unknown."""
     known = as_collection(rows).n_rows
     return None if known is None else sum(known)

@@ -1,4 +1,4 @@
-"""`iter_blocks`: the aligned blocks of collections, read a bounded number ahead."""
+"""`iter_blocks`: the blocks of several collections, read within a look-ahead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from incremental._graph.schedulers import active_scheduler
 
 
 class iter_blocks:  # noqa: N801
-    """An iterable of the blocks of collections, which hold the same rows of each.
+    """An iterable of blocks. Each block has the same rows of every collection.
 
     Every iteration is a separate pass over the data. When an iteration is closed
     early, for example by leaving a ``for`` loop, no more blocks are read. A read
@@ -27,13 +27,13 @@ class iter_blocks:  # noqa: N801
     Parameters
     ----------
     *collections : array, dataframe or series of shape (n_samples, ...)
-        Dask collections or data in memory. If the first is in memory, so must be
-        the others, and all are one block. Otherwise the rows of the others are cut
-        where those of the first are cut.
+        Dask collections or data in memory. All are cut where the first is cut. If
+        the first is in memory, the others must be in memory too, and all their rows
+        are one block.
     shuffle : bool, default=False
         Whether each iteration takes the blocks in a random order.
     random_state : int, RandomState instance or None, default=None
-        Draws the order.
+        What draws the order of the blocks, if `shuffle` is True.
     prefetch : int or "auto", default=2
         How many blocks may be read ahead of the one in use. ``"auto"`` takes the
         scheduler's number of threads, at least 2. Under the synchronous scheduler
@@ -42,7 +42,7 @@ class iter_blocks:  # noqa: N801
     Yields
     ------
     tuple
-        One piece in memory for each collection.
+        The pieces of one block, in memory: one for each collection.
 
     Raises
     ------
@@ -95,13 +95,13 @@ class iter_blocks:  # noqa: N801
         order = range(len(self))
         if self._shuffle:
             order = check_random_state(self._random_state).permutation(len(self))
-        # The scheduler that is active now, not when `iter_blocks` was called.
+        # The active scheduler may be another one than when `iter_blocks` was called.
         blocks = self._blocks.on(active_scheduler())
         ahead = 0
         if blocks.scheduler.reads_ahead:
             ahead = blocks.scheduler.look_ahead(self._prefetch)
         with BlockReader(blocks, order) as reader:
-            # No variable here keeps a block alive while the caller uses it.
+            # A loop variable would keep a block alive after the caller has dropped it.
             yield from map(_pieces, _read_ahead(reader, ahead))
 
 
@@ -110,6 +110,15 @@ def _pieces(block: Block) -> tuple[Any, ...]:
 
 
 def _read_ahead(reader: BlockReader, ahead: int) -> Iterator[Block]:
+    """Yield the blocks of a pass.
+
+    Parameters
+    ----------
+    reader : BlockReader
+    ahead : int
+        How many later blocks may be read while the caller uses a block. 0 reads each
+        block in the caller's thread.
+    """
     if ahead == 0:
         yield from map(reader.read, range(len(reader)))
         return

@@ -36,6 +36,8 @@ from incremental._typing import Estimator, Method, Scoring
 
 
 def _estimator_has(name: str) -> Callable[[Any], bool]:
+    """Return a check, for `available_if`, that the estimator has a method."""
+
     def check(self: Any) -> bool:
         getattr(self._inner, name)
         return True
@@ -52,7 +54,7 @@ def _can_fit_predict(self: Any) -> bool:
 
 
 def _post_fit(shape: str) -> Callable[[Method], Method]:
-    """Return a decorator that makes a method which calls the estimator's own.
+    """Return a decorator whose result calls the estimator's method of the same name.
 
     Parameters
     ----------
@@ -85,6 +87,13 @@ def _post_fit(shape: str) -> Callable[[Method], Method]:
 
 
 def _check_in_memory(X: Any) -> None:
+    """Check that X is no dask collection.
+
+    Raises
+    ------
+    TypeError
+        If it is one.
+    """
     if is_lazy(X):
         raise TypeError(
             f"X is a dask collection ({type(X).__name__}); expected data in memory. "
@@ -131,13 +140,13 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
         accuracy for classifiers and R² for regressors.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
-        An example of what `predict` returns, of any number of rows. By default the
-        estimator predicts one made-up row to learn what it returns. If the type of
-        the example is of another kind than that of the prediction and cannot hold
-        it, the type of the prediction is used. With a pandas example the result for
-        a dataframe is a dask series or dataframe with the same index. Floats are
-        rounded if the example has a narrower float type. Any other value that the
-        type cannot hold is an error.
+        An example of what `predict` returns, of any number of rows. By default
+        `predict` is called on one made-up row to learn what it returns. The result
+        has the type of the example. If that is of another kind than the type of the
+        prediction and cannot hold it, the result has the type of the prediction.
+        With a pandas example the result for a dataframe is a dask series or dataframe
+        with the same index. Floats are rounded if the example has a narrower float
+        type. Any other value that the type cannot hold is an error.
     predict_proba_meta : array or pandas.DataFrame, default=None
         The same for `predict_proba`.
     transform_meta : array or pandas.DataFrame, default=None
@@ -188,10 +197,10 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit a clone of the estimator on data in memory.
 
-        A transformer that needs no fit or is frozen also takes dask collections. They
-        are not read. So it can be a step of a pipeline that is fitted on them. The
-        same holds for an object that has neither ``fit`` nor ``partial_fit``. An
-        `Incremental` takes them too, and fits block by block.
+        If the estimator needs no fit or is frozen, X and y may also be dask
+        collections. They are not read. So the wrapper can be a step of a pipeline
+        that is fitted on dask collections. If the estimator is an `Incremental`, it
+        is fitted on dask collections block by block.
 
         Parameters
         ----------
@@ -381,11 +390,12 @@ optional
     ) -> Any:
         """Score the predictions for X.
 
-        Accuracy and R² are computed block by block; nothing is gathered. With
-        `scoring`, the predictions are made in parallel and gathered together with
-        y, from the same blocks. X is not gathered. Scorers made by
-        `sklearn.metrics.make_scorer` say which method they call. For any other
-        callable the outputs of all methods that it may call are gathered.
+        Without `scoring`, accuracy or R² is computed block by block; nothing is
+        gathered. With `scoring`, the predictions are made in parallel. They are
+        gathered in memory with y, from the same read of the blocks. X is not
+        gathered. Scorers made by `sklearn.metrics.make_scorer` say which method they
+        call. For any other callable the outputs of all methods that it may call are
+        gathered.
 
         Parameters
         ----------
@@ -444,17 +454,36 @@ optional
     _routes = {"fit": "fit", "score": "score"}  # noqa: RUF012
 
     def _apply(self, name: str, X: Any, params: dict[str, Any]) -> Any:
+        """Call a method of the fitted estimator on X, lazily if X is lazy.
+
+        Parameters
+        ----------
+        name : str
+            The name of the method.
+        X : array-like or collection
+        params : dict
+            Further arguments of the method.
+        """
         estimator = self._fitted_estimator()
         if name != "inverse_transform":
             X = as_documents(estimator, X)
         if not is_lazy(X):
             return getattr(estimator, name)(X, **params)
         if "estimator_" not in vars(self):
-            # So that the result stays right if the caller fits the estimator again.
+            # A copy keeps the result right if the user fits the estimator again.
             estimator = copy.deepcopy(estimator)
         return map_method(estimator, name, X, meta=self._meta(name), **params)
 
     def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
+        """Fit, then call a method on X; in one call if the estimator has one for both.
+
+        Parameters
+        ----------
+        method : str
+            The name of the method, such as ``"transform"``.
+        X, y, params
+            As for `fit`.
+        """
         nested = isinstance(self.estimator, ParallelPostFit)
         own = not nested and hasattr(self.estimator, f"fit_{method}")
         if is_lazy(X) or not own:
@@ -471,7 +500,13 @@ optional
         return vars(self).get("estimator_", self.estimator)
 
     def _fitted_estimator(self) -> Any:
-        """Return the fitted estimator; if wrappers are nested, the innermost one."""
+        """Return the fitted estimator; the innermost one if wrappers are nested.
+
+        Raises
+        ------
+        NotFittedError
+            If it needs a fit and has none.
+        """
         inner = self._inner
         if isinstance(inner, ParallelPostFit):
             return inner._fitted_estimator()
@@ -480,6 +515,7 @@ optional
         return inner
 
     def _meta(self, method: str) -> Any:
+        """Return the user's example of what a method returns; None without one."""
         meta = getattr(self, METAS.get(method, ""), None)
         if meta is None and isinstance(self.estimator, ParallelPostFit):
             return self.estimator._meta(method)

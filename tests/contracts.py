@@ -36,7 +36,11 @@ from sklearn.naive_bayes import (
 )
 from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+from sklearn.utils import gen_batches
 from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from incremental._blocks.rows import n_rows
+from incremental._estimators.composition import least_rows
 
 SGD = SGDClassifier(random_state=0)
 N_ROWS = 60
@@ -121,14 +125,17 @@ def make_data(estimator, seed=0):
 def plain_loop(estimator, X, y, params, chunks, order=None, batch_size=None):
     """Fit a clone by the loop that everything is compared to."""
     estimator = clone(estimator)
-    stops = np.cumsum(chunks)
-    starts = stops - chunks
-    for block in range(len(chunks)) if order is None else order:
-        size = batch_size or max(chunks[block], 1)
-        for start in range(starts[block], stops[block], size):
-            rows = slice(start, min(start + size, stops[block]))
-            data = (X[rows],) if y is None else (X[rows], y[rows])
-            estimator.partial_fit(*data, **params)
+    blocks = np.split(np.arange(n_rows(X)), np.cumsum(chunks)[:-1])
+    parts = [blocks[at] for at in (range(len(chunks)) if order is None else order)]
+    if batch_size is not None:
+        rows = np.concatenate(parts)
+        least = least_rows(estimator)
+        spare = least if least > 1 else 0
+        batches = gen_batches(len(rows), batch_size, min_batch_size=spare)
+        parts = [rows[batch] for batch in batches]
+    for rows in filter(len, parts):
+        data = (X[rows],) if y is None else (X[rows], y[rows])
+        estimator.partial_fit(*data, **params)
     return estimator
 
 

@@ -275,7 +275,7 @@ def test_a_missing_y_is_refused_before_any_read(data, no_compute):
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "all", True])
 def test_a_wrong_batch_size_is_refused(batch_size, data, no_compute):
-    with pytest.raises(ValueError, match="batch_size must be None or an integer"):
+    with pytest.raises(ValueError, match="batch_size must be None, 'auto' or"):
         Incremental(SGD, batch_size=batch_size).fit(*cut(*data))
 
 

@@ -1,1 +1,1 @@
-"""The same rows of everything: no scikit-learn and no scheduler."""
+"""Blocks, and how collections are cut into them, without scikit-learn and tasks."""

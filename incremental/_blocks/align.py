@@ -31,7 +31,13 @@ class Aligned:
     n_rows: tuple[int, ...] | None
 
     def assembly(self, names: tuple[str, ...]) -> Assembly:
-        """Return the `Assembly` for pieces that come in the order of `names`."""
+        """Return what makes a block of the pieces of the sources.
+
+        Parameters
+        ----------
+        names : tuple of str
+            The names of the sources, in the order in which their pieces come.
+        """
         return Assembly(names, self.outputs)
 
 
@@ -41,9 +47,9 @@ def align(values: Mapping[str, Any]) -> Aligned:
     Parameters
     ----------
     values : dict of str to dask collection or data in memory
-        Data of ``n_samples`` rows each. The others are cut where the first is cut.
-        If the first is a dask collection whose chunks are known, the others may be
-        in memory. If the first is in memory, the others are computed, and all data
+        Data of ``n_samples`` rows each. All are cut where the first is cut. If the
+        first is a dask collection that knows the rows of its blocks, the others may
+        be in memory. If the first is in memory, the others are computed, and all data
         are one block.
 
     Returns
@@ -87,10 +93,20 @@ def align(values: Mapping[str, Any]) -> Aligned:
 
 
 def _without_shared(collections: dict[str, Collection]) -> dict[str, Collection]:
-    """Let arrays forget what they were mapped from, if others were computed from them.
+    """Let an array forget how a wrapper made it, if another one was computed from it.
 
-    Such another array holds their tasks. Applied apart from these, a stage that draws
-    at random would yield other rows.
+    The graph of the other array already has the tasks of the stages. If a fit ran the
+    stages again, beside these tasks, a stage that draws at random would draw anew.
+
+    Parameters
+    ----------
+    collections : dict of str to Collection
+        All collections of a call, by name.
+
+    Returns
+    -------
+    dict of str to Collection
+        The same data. Arrays from which no other one was computed stay as they are.
     """
     held = {
         name

@@ -40,23 +40,23 @@ class Array(Collection):
 
     @property
     def mapped(self) -> Mapped | None:
-        """What a wrapper made the array from, if one did."""
+        """How a wrapper made the array; None if no wrapper did."""
         return self.value.mapped if isinstance(self.value, MappedArray) else None
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """The names of its own tasks and, if no wrapper mapped it, of all before."""
+        """The name of its own layer; of all layers if no wrapper made the array."""
         if self.mapped is not None:
             return (self.value.name,)
         return tuple(getattr(self.value.dask, "layers", ()))
 
     def unmapped(self) -> Collection:
-        """Return the array without what a wrapper made it from."""
+        """Return the same array, which does not know how a wrapper made it."""
         X = self.value
         return Array(da.Array(X.dask, X.name, X.chunks, meta=X._meta))
 
     def describe(self) -> str:
-        """Say that it is an array, and whether its chunks are known."""
+        """Say that it is an array, and whether the sizes of its chunks are known."""
         known = "unknown" if self.n_rows is None else "known"
         return f"dask array of {known} chunk sizes"
 
@@ -67,11 +67,16 @@ class Array(Collection):
     def with_whole_rows(self, name: str) -> Collection:
         """Return an array of which each block holds all columns.
 
+        Parameters
+        ----------
+        name : str
+            What error messages call the array.
+
         Raises
         ------
         ValueError
-            If the array has no dimension. Also if the columns are in several blocks
-            and their number is unknown.
+            If the array has no dimension, or if its columns are cut and their number
+            is unknown.
         """
         array = self.value
         if array.ndim == 0:
@@ -88,10 +93,20 @@ class Array(Collection):
     def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
         """Cut the array where the leader is cut, if both know their rows.
 
+        Parameters
+        ----------
+        name, leader, leader_name
+            As for `Collection.cut_as`.
+
+        Returns
+        -------
+        Array
+
         Raises
         ------
         ValueError
-            If the numbers of rows differ or, where unknown, the numbers of blocks.
+            If the numbers of rows differ. If one of these is unknown: if the numbers
+            of blocks differ.
         """
         whole = self.with_whole_rows(name)
         wanted, own = leader.n_rows, self.n_rows
@@ -107,7 +122,13 @@ class Array(Collection):
     def map_blocks(
         self, function: Callable[..., Any], name: str, empty: Any, *args: Any
     ) -> Any:
-        """Return an array of the results of a function of each block."""
+        """Call a function on each block and return the results as an array.
+
+        Parameters
+        ----------
+        function, name, empty, *args
+            As for `Collection.map_blocks`.
+        """
         check_yields_array(empty, self.value)
         return da.map_blocks(
             function,
@@ -122,7 +143,7 @@ class Array(Collection):
         )
 
     def made_up_rows(self) -> Iterator[Any]:
-        """Yield rows made of text, if the type may hold it, of ones and of zeros.
+        """Yield a row of text, if the type can hold it, one of ones, one of zeros.
 
         Raises
         ------

@@ -11,16 +11,17 @@ from incremental._blocks.stages import Stage, apply_once, local_suffix
 
 
 class Output(NamedTuple):
-    """How one piece of a block is made.
+    """A recipe for one piece of a block.
 
     Attributes
     ----------
     name : str
         The name of the piece.
     sources : tuple of str
-        The names of the pieces that it is made from.
+        The names of the pieces that it is made from, as they are read.
     stages : tuple of Stage
-        The stages that these go through.
+        The stages that these go through. If there are several sources, the first
+        stage takes a tuple of their pieces.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Assembly:
     outputs: Sequence[Output]
 
     def __call__(self, *pieces: Any) -> Block:
-        """Return the block."""
+        """Return the block that is made of the pieces in the order of `names`."""
         read = dict(zip(self.names, pieces, strict=True))
         made: dict[str, Any] = {}
         results: dict[Any, Any] = {}
@@ -60,9 +61,19 @@ class Assembly:
         return any(output.stages for output in self.outputs)
 
     def without_local_stages(self, name: str) -> tuple[Assembly, tuple[Stage, ...]]:
-        """Return an assembly without the last row-local stages of a piece.
+        """Take the last row-local stages of a piece out of the assembly.
 
-        These stages are returned as well.
+        Parameters
+        ----------
+        name : str
+            The name of the piece.
+
+        Returns
+        -------
+        assembly : Assembly
+            An assembly without these stages.
+        stages : tuple of Stage
+            The stages that were taken out.
         """
         left: tuple[Stage, ...] = ()
         outputs = []

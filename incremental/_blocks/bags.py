@@ -25,13 +25,19 @@ class Bag(Collection):
         return f"dask {type(self.value).__name__}"
 
     def read(self) -> Any:
-        """Return a bag whose blocks are lists; others may be iterators."""
+        """Return a bag whose blocks are lists. Before, they may be iterators."""
         return self.value.map_partitions(list)
 
     def map_blocks(
         self, function: Callable[..., Any], name: str, empty: Any, *args: Any
     ) -> Any:
-        """Return an array of the results of a function of each block."""
+        """Call a function on each block and return the results as an array.
+
+        Parameters
+        ----------
+        function, name, empty, *args
+            As for `Collection.map_blocks`.
+        """
         check_yields_array(empty, self.value)
         return map_delayed(self.read().to_delayed(), function, name, empty, args)
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from incremental._blocks.columns import Columns, columns_of
-from incremental._blocks.rows import by_rows, n_rows, take_rows
+from incremental._blocks.rows import by_rows, join_rows, n_rows, pick_rows, take_rows
 
 
 class Block(Mapping[str, Any]):
-    """The same rows of several inputs, in memory.
+    """One block: the same rows of several inputs, in memory.
 
     Parameters
     ----------
     pieces : dict of str to array, sparse matrix, frame or list
         The rows of each input, by its name, such as ``"X"`` or ``"y"``.
-    columns : dict, optional
-        The columns of the inputs before X went through stages. By default those of
-        `pieces`.
+    columns : dict of str to names or int, optional
+        For each input, the names of its columns or else their number, as they were
+        before X went through stages. By default those of `pieces`.
     digest : bytes, default=b""
         The digest by which the block is recognised when it is read again. Empty if
         it need not be recognised.
@@ -81,23 +81,49 @@ class Block(Mapping[str, Any]):
         return next(iter(counts.values()))
 
     def replace(self, **pieces: Any) -> Block:
-        """Return a block with other pieces in place of some; all else stays."""
+        """Return this block with the given pieces in place of those of their names."""
         return Block({**self._pieces, **pieces}, self.columns, self.digest)
 
     def recognised_by(self, digest: bytes) -> Block:
-        """Return the same block with a digest."""
+        """Return this block with another digest."""
         return Block(self._pieces, self.columns, digest)
 
+    def by_rows(self) -> Block:
+        """Return the same block with pieces whose rows can be sliced."""
+        return self.replace(**{name: by_rows(self[name]) for name in self})
+
+    def take(self, start: int, stop: int) -> Block:
+        """Return the rows from `start` to `stop`, as views where that is possible."""
+        rows = slice(start, stop)
+        taken = {name: take_rows(piece, rows) for name, piece in self._pieces.items()}
+        return Block(taken, self.columns)
+
+    def pick(self, rows: Any) -> Block:
+        """Return copies of rows, in the order of an array of their numbers."""
+        picked = {name: pick_rows(piece, rows) for name, piece in self._pieces.items()}
+        return Block(picked, self.columns)
+
     def batches(self, size: int | None) -> Iterator[Block]:
-        """Yield batches of at most `size` rows; the block itself if it is None."""
+        """Yield the batches of the block.
+
+        Parameters
+        ----------
+        size : int or None
+            The number of rows of each batch but the last, which may have fewer. None
+            makes the whole block one batch.
+        """
         if size is None:
             yield self
             return
         # Converted once here, and not again for each batch.
-        pieces = {name: by_rows(piece) for name, piece in self._pieces.items()}
+        block = self.by_rows()
         for start in range(0, self.count_rows(), size):
-            rows = slice(start, start + size)
-            yield Block(
-                {name: take_rows(piece, rows) for name, piece in pieces.items()},
-                self.columns,
-            )
+            yield block.take(start, start + size)
+
+    @classmethod
+    def join(cls, blocks: Sequence[Block]) -> Block:
+        """Put the rows of blocks below each other, as copies."""
+        filled = [one for one in blocks if n_rows(one["X"])] or blocks[:1]
+        first = filled[0]
+        joined = {name: join_rows([one[name] for one in filled]) for name in first}
+        return cls(joined, first.columns)

@@ -15,7 +15,7 @@ from incremental._blocks.stages import Mapped
 
 
 class Collection(ABC):
-    """An adapter for one kind of data: it shows any data as rows in blocks.
+    """An adapter of data of one kind, which shows them as blocks of rows.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Collection(ABC):
 
     #: Whether the data are a dask collection, not data in memory.
     is_lazy: ClassVar[bool] = True
-    #: Whether the rows have index labels, with which pairing can be checked.
+    #: Whether the rows have index labels, which must agree when rows are paired.
     has_index: ClassVar[bool] = False
 
     def __init__(self, value: Any) -> None:
@@ -48,21 +48,24 @@ class Collection(ABC):
 
     @property
     def mapped(self) -> Mapped | None:
-        """What a wrapper made the collection from, if one did."""
+        """How a wrapper made the data; None if no wrapper did."""
         return None
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """The names of the tasks that are computed for it, if they are known."""
+        """The names of layers of the data's graph, to see what others compute too.
+
+        Empty if that is never asked for data of this kind.
+        """
         return ()
 
     def unmapped(self) -> Collection:
-        """Return the same data, without what a wrapper made it from."""
+        """Return a collection of the same data that does not know how it was made."""
         return self
 
     @property
     def categories(self) -> Any:
-        """All values that may occur, if the data declare them; otherwise None."""
+        """All values that may occur in the data; None if they do not declare them."""
         return None
 
     @abstractmethod
@@ -71,15 +74,20 @@ class Collection(ABC):
 
     @abstractmethod
     def read(self) -> Any:
-        """Return what is read: its blocks are those that a fit gets."""
+        """Return the data in the form that is read. Its blocks are those of a fit."""
 
     def with_whole_rows(self, name: str) -> Collection:
         """Return a collection of which each block holds all columns of its rows.
 
+        Parameters
+        ----------
+        name : str
+            What error messages call the data.
+
         Raises
         ------
         ValueError
-            If that is not possible. The message calls the data `name`.
+            If that is not possible.
         """
         return self
 
@@ -95,6 +103,11 @@ class Collection(ABC):
         leader_name : str
             What error messages call the leader.
 
+        Returns
+        -------
+        Collection
+            Itself if it need not be cut.
+
         Raises
         ------
         ValueError
@@ -107,12 +120,12 @@ class Collection(ABC):
     def map_blocks(
         self, function: Callable[..., Any], name: str, empty: Any, *args: Any
     ) -> Any:
-        """Return the lazy results of a function of each block.
+        """Call a function on each block and return the results as one collection.
 
         Parameters
         ----------
         function : callable
-            ``function(block, *args)``. dask also passes the number of the block, as
+            ``function(block, *args)``. dask also passes the position of the block, as
             ``block_id`` or ``partition_info``, if the function takes it.
         name : str
             What dask's diagnostics call the tasks.
@@ -120,6 +133,11 @@ class Collection(ABC):
             An output of the function without rows.
         *args
             Further arguments of the function, such as a Delayed.
+
+        Returns
+        -------
+        dask array, dataframe or series
+            For data in memory, what the function returned.
         """
 
     @abstractmethod
@@ -135,6 +153,13 @@ def check_block_counts(
     leader_name: str, leader: Collection, name: str, collection: Collection
 ) -> None:
     """Check that two collections have the same number of blocks.
+
+    Parameters
+    ----------
+    leader_name, name : str
+        What the error message calls the two collections.
+    leader, collection : Collection
+        The collections. The message asks to cut the second one like the first.
 
     Raises
     ------
@@ -156,7 +181,19 @@ def check_block_counts(
 
 
 def different_lengths(name: str, shape: Any, leader: str, rows: int) -> ValueError:
-    """Return the error for data with another number of rows than the leader."""
+    """Return the error for data with another number of rows than the leader.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the data.
+    shape : tuple of int
+        The shape of the data.
+    leader : str
+        What the message calls the leader.
+    rows : int
+        The number of rows of the leader.
+    """
     return ValueError(
         f"{name} has shape {shape} but {leader} has {rows} rows; expected the same "
         "number of rows. Pass collections of the same rows."
@@ -166,7 +203,26 @@ def different_lengths(name: str, shape: Any, leader: str, rows: int) -> ValueErr
 def map_delayed(
     parts: list[Any], function: Callable[..., Any], name: str, empty: Any, args: Any
 ) -> Any:
-    """Return an array, of unknown length, of a function's results for blocks."""
+    """Call a function on blocks and return the results as an array.
+
+    Parameters
+    ----------
+    parts : list of Delayed
+        The blocks.
+    function : callable
+        ``function(block, *args, block_id=(position,))``, which returns an array.
+    name : str
+        The name of the tasks. Calls with equal arguments share a task.
+    empty : array
+        An output of the function without rows.
+    args : sequence
+        Further arguments of the function.
+
+    Returns
+    -------
+    dask array
+        Its number of rows is unknown.
+    """
     call = dask.delayed(function, name=name, pure=True, traverse=False)
     blocks = [
         da.from_delayed(
@@ -182,6 +238,13 @@ def map_delayed(
 
 def check_yields_array(empty: Any, value: Any) -> None:
     """Check that blocks without an index do not become pandas objects.
+
+    Parameters
+    ----------
+    empty : array, pandas.Series or pandas.DataFrame
+        The output for each block, without rows.
+    value : dask array or bag
+        The collection of the blocks, whose type the error message names.
 
     Raises
     ------

@@ -22,6 +22,11 @@ def as_collection(value: Any) -> Collection:
     Parameters
     ----------
     value : dask array, dataframe, series, index or bag, or data in memory
+        An adapter is returned as it is.
+
+    Returns
+    -------
+    Collection
 
     Raises
     ------

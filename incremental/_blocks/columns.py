@@ -1,4 +1,4 @@
-"""The columns of a block: all blocks of a fit have the same ones."""
+"""The columns of a block, and the check that all blocks of a fit have the same."""
 
 from __future__ import annotations
 
@@ -9,43 +9,45 @@ from typing import Any
 from incremental._blocks.collections import as_collection
 from incremental._typing import Estimator
 
+#: What error messages call the block that others are compared with.
 FITTED = "the first that was fitted"
 
 _MOST_LISTED = 10
 
-# For each piece of a block, its number of columns or their names.
+#: For each piece of a block, the names of its columns or else their number.
 Columns = Mapping[str, Any]
 
 
 def columns_of(block: Mapping[str, Any]) -> Columns:
-    """Return for each piece the names of its columns, or else their number."""
+    """Return the columns of the pieces of a block, which are given by name."""
     return {name: _columns(piece) for name, piece in block.items()}
 
 
 def learned_columns(estimator: Estimator) -> Columns:
-    """Return the columns of X that a fitted estimator expects, if it says so."""
+    """Return the columns of X that a fitted estimator expects; {} if it tells none."""
     names = getattr(estimator, "feature_names_in_", None)
     known = getattr(estimator, "n_features_in_", None) if names is None else names
     return {} if known is None else {"X": known}
 
 
 def declared_columns(X: Any) -> Columns:
-    """Return the columns that a lazy X declares, if it does."""
+    """Return the columns that X declares; {} if they are not known yet."""
     example = as_collection(X).example
     return {} if example is None else columns_of({"X": example})
 
 
 def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None:
-    """Check that a block has the columns that the first one had.
+    """Check that a block has the expected columns.
 
     Parameters
     ----------
-    columns : dict
+    columns : dict of str to names or int
         The columns of the block.
-    first : dict
-        The columns to compare with, such as those of the first block.
+    first : dict of str to names or int
+        The expected columns, such as those of the first block. Only the pieces that
+        are named in both are compared.
     where : str
-        What has the columns `first`, for the message.
+        What error messages call the object that has the expected columns.
 
     Raises
     ------
@@ -64,12 +66,14 @@ def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None
 
 
 def _columns(piece: Any) -> Any:
+    """Return the names of the columns of a piece, or else their number."""
     if hasattr(piece, "columns"):
         return piece.columns
     return int(prod(piece.shape[1:])) if hasattr(piece, "shape") else 1
 
 
 def _agree(received: Any, expected: Any) -> bool:
+    """Tell whether columns are the same, as far as both are known by name."""
     if received is expected:
         return True
     if _count(received) != _count(expected):

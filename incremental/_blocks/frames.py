@@ -42,7 +42,7 @@ class Frame(Collection):
 
     @property
     def example(self) -> Any:
-        """No rows, with the names and types of the columns."""
+        """A pandas object without rows, with the names and types of the columns."""
         return self.value._meta
 
     @property
@@ -64,8 +64,17 @@ class Frame(Collection):
     def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
         """Cut the dataframe at the divisions of the leader.
 
-        This needs known divisions on both sides that begin and end alike.
-        Otherwise the dataframe stays as it is.
+        Both must know their divisions, and these must begin and end with the same
+        labels. Otherwise the dataframe stays as it is.
+
+        Parameters
+        ----------
+        name, leader, leader_name
+            As for `Collection.cut_as`.
+
+        Returns
+        -------
+        Frame
 
         Raises
         ------
@@ -82,7 +91,18 @@ class Frame(Collection):
     def map_blocks(
         self, function: Callable[..., Any], name: str, empty: Any, *args: Any
     ) -> Any:
-        """Return a dataframe, or an array, of the results for each partition."""
+        """Call a function on each partition and return the results as a collection.
+
+        Parameters
+        ----------
+        function, name, empty, *args
+            As for `Collection.map_blocks`.
+
+        Returns
+        -------
+        dask dataframe, series or array
+            A dataframe or series if `empty` is one of pandas.
+        """
         with untuned():
             if is_pandas(empty) or isinstance(empty, np.ndarray):
                 return self.value.map_partitions(
@@ -97,28 +117,43 @@ class Frame(Collection):
             yield _row(self.value._meta, number)
 
     def with_text(self) -> Any:
-        """Return a series without missing values; a dataframe as it is."""
+        """Return a series with empty text for missing values; a dataframe as it is."""
         return self.value.fillna("") if self.value.ndim == 1 else self.value
 
 
 @contextmanager
 def untuned() -> Iterator[None]:
-    """Keep dask's tuning from fusing partitions: a result's blocks are those of X."""
-    # dask has one configuration for all threads. If two that overlap restore what they
-    # found, what the first one had set stays.
+    """Switch off dask's tuning, which fuses partitions into fewer ones."""
+    # dask has one configuration for all threads. Without the lock, a thread could find
+    # tuning switched off by another thread, and restore that when it ends last.
     with _setting, dask.config.set({"optimization.tune.active": False}):
         yield
 
 
 @contextmanager
 def shuffled_with_tasks() -> Iterator[None]:
-    """Let dask shuffle with tasks besides, which order the rows alike in any graph."""
+    """Switch off tuning, and let dask shuffle with tasks.
+
+    A shuffle with tasks gives the rows the same order in every graph.
+    """
     with untuned(), dask.config.set({"dataframe.shuffle.method": "tasks"}):
         yield
 
 
 def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:
-    """Return a pandas dataframe of which some columns are replaced, by number."""
+    """Replace columns of a pandas dataframe.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    columns : dict of int to pandas.Series
+        The new columns, by the numbers of the columns that they replace.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A dataframe with the same names of columns.
+    """
     import pandas as pd
 
     parts = [columns.get(n, frame.iloc[:, n]) for n in range(frame.shape[1])]
@@ -126,6 +161,7 @@ def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:
 
 
 def _with_divisions(own: Any, other: Any) -> Any:
+    """Return a dataframe cut at the divisions of another one, or else as it is."""
     if not (other.known_divisions and own.known_divisions):
         return own
     ends = other.divisions[0], other.divisions[-1]
@@ -138,7 +174,20 @@ def _with_divisions(own: Any, other: Any) -> Any:
 
 
 def _row(meta: Any, number: int) -> Any:
-    """Make a row of a frame or series in which no value is missing."""
+    """Make a row in which no value is missing.
+
+    Parameters
+    ----------
+    meta : pandas.DataFrame or pandas.Series
+        An object without rows, of the columns and types that the row gets.
+    number : int
+        The value of all numbers.
+
+    Returns
+    -------
+    pandas.DataFrame or pandas.Series
+        An object of one row.
+    """
     from dask.dataframe.utils import meta_nonempty
 
     row = meta_nonempty(meta).iloc[:1]
@@ -149,7 +198,7 @@ def _row(meta: Any, number: int) -> Any:
 
 
 def _filled(column: Any, number: int) -> Any:
-    """Put a number or text into a column of one row; leave other types."""
+    """Put a number or text into a column of one row. Other types stay as they are."""
     kind = getattr(column.dtype, "kind", "O")
     is_text = kind in "OU" and not hasattr(column.dtype, "categories")
     if kind in "biuf" or is_text:

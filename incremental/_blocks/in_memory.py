@@ -40,16 +40,26 @@ class InMemory(Collection):
         return f"{type(self.value).__name__} in memory"
 
     def read(self) -> Any:
-        """Return the data; a tuple as a list, since tuples hold pieces of a block."""
+        """Return the data. A tuple becomes a list, as it would mean several pieces."""
         return list(self.value) if isinstance(self.value, tuple) else self.value
 
     def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
-        """Cut the data where a dask leader is cut; leave them if it is in memory.
+        """Cut the data where the leader is cut. If it is in memory, nothing is cut.
+
+        Parameters
+        ----------
+        name, leader, leader_name
+            As for `Collection.cut_as`.
+
+        Returns
+        -------
+        Array or InMemory
 
         Raises
         ------
         ValueError
-            If the number of rows of the leader is unknown or another one.
+            If the leader is a dask collection whose rows are unknown, or are not as
+            many as those of the data.
         """
         if not leader.is_lazy:
             return self
@@ -70,7 +80,13 @@ class InMemory(Collection):
     def map_blocks(
         self, function: Callable[..., Any], name: str, empty: Any, *args: Any
     ) -> Any:
-        """Return what a function yields for the data, at once."""
+        """Call a function on the data at once and return what it returns.
+
+        Parameters
+        ----------
+        function, name, empty, *args
+            As for `Collection.map_blocks`. `name` and `empty` are not used.
+        """
         return function(self.value, *args)
 
     def made_up_rows(self) -> Iterator[Any]:
@@ -78,6 +94,6 @@ class InMemory(Collection):
         yield self.value
 
     def with_text(self) -> Any:
-        """Return a series without missing values; other data as they are."""
+        """Return a series with empty text for missing values; all else as it is."""
         is_series = hasattr(self.value, "fillna") and self.value.ndim == 1
         return self.value.fillna("") if is_series else self.value

@@ -19,15 +19,16 @@ from incremental._blocks.stages import Mapped, Stage, apply, apply_once
 class MappedArray(da.Array):
     """A dask array that remembers its sources, and the stages they went through.
 
-    A fit reads the sources in one graph with y. So their rows pair even if a shuffle
-    orders them anew in each computation. A fit can also choose where X goes through
-    the stages.
+    A fit reads the sources in one graph with y, so that the rows pair even if a
+    shuffle orders them anew in each computation. A fit can also choose in which tasks
+    X goes through the stages.
 
     NumPy can put two such arrays side by side even if their lengths are unknown.
     `sklearn.pipeline.FeatureUnion` and `sklearn.compose.ColumnTransformer` need
     that. dask refuses it for its own arrays, as their rows may differ.
     """
 
+    # The name and the chunks of rows tell whether the array was changed in place since.
     _made: tuple[str, Any, Mapped] | None = None
 
     @classmethod
@@ -38,7 +39,12 @@ class MappedArray(da.Array):
         ----------
         array : dask array
         mapped : Mapped or None
-            How it was made, if that is known.
+            How it was made; None if that is unknown.
+
+        Returns
+        -------
+        MappedArray
+            An array of the same tasks.
         """
         view = cls(array.dask, array.name, array.chunks, meta=array._meta)
         if mapped is not None:
@@ -47,7 +53,10 @@ class MappedArray(da.Array):
 
     @property
     def mapped(self) -> Mapped | None:
-        """How the array was made; None if unknown or changed in place since."""
+        """How the array was made.
+
+        None if that is unknown, or if the array was changed in place since.
+        """
         if self._made is None or self._made[:2] != (self.name, self.chunks[0]):
             return None
         return self._made[2]
@@ -61,7 +70,7 @@ class MappedArray(da.Array):
         return type(self), super().__reduce__()[1]
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Stack columns of arrays of unknown length; leave all else to dask."""
+        """Put 2D arrays of unknown length side by side; leave all else to dask."""
         stacks = func is np.hstack and not kwargs
         stacks = stacks or (func is np.concatenate and kwargs == {"axis": 1})
         arrays = args[0] if stacks and all(np.ndim(a) == 2 for a in args[0]) else ()
@@ -84,7 +93,13 @@ class Beside:
     parts: tuple[tuple[tuple[int, ...], tuple[Stage, ...]], ...]
 
     def __call__(self, pieces: Any) -> Any:
-        """Return the columns of all arrays for a block."""
+        """Return the columns of all arrays, side by side, for one block.
+
+        Parameters
+        ----------
+        pieces : array or frame, or a tuple of them
+            The piece of the block that was read; a tuple if there are several.
+        """
         given = pieces if isinstance(pieces, tuple) else (pieces,)
         outputs = []
         results: dict[Any, Any] = {}
@@ -98,6 +113,15 @@ class Beside:
 
 
 def _beside(arrays: Sequence[Any]) -> MappedArray:
+    """Put arrays of the same blocks side by side.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not a dask array.
+    ValueError
+        If their numbers of blocks differ.
+    """
     for array in arrays:
         if not isinstance(array, da.Array):
             raise TypeError(
@@ -128,7 +152,7 @@ def _beside(arrays: Sequence[Any]) -> MappedArray:
         tuple(sources.values()), (Stage(beside, "hstack", token=joined.name),)
     )
     if all(hasattr(type(source), "known_divisions") for source in mapped.sources):
-        # Read apart, each array would get the rows in an order of its own.
+        # If each was read apart, a shuffle might give each its own order of rows.
         joined = _read_together(mapped, joined)
     return MappedArray.of(joined, mapped)
 
@@ -138,7 +162,19 @@ def _name(source: Any) -> str:
 
 
 def _read_together(mapped: Mapped, joined: Any) -> Any:
-    """Return the array of mapped dataframes whose partitions are read together."""
+    """Return an array for which the partitions of all sources are read by one task.
+
+    Parameters
+    ----------
+    mapped : Mapped
+        The dataframes, and the stages that the tuple of their partitions goes through.
+    joined : dask array
+        An array of the same chunks and meta, of which each column reads for itself.
+
+    Returns
+    -------
+    dask array
+    """
     import dask.dataframe as dd
 
     # A shuffle with tasks gives the rows of all columns the same order.

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
+#: How many numbers of 8 bytes fit in a processor's cache.
 CACHED_VALUES = 1_000_000
 
 
 def is_pandas(piece: object) -> bool:
     """Tell whether data in memory is a pandas dataframe or series."""
     return hasattr(piece, "iloc")
+
+
+def is_one_array(piece: Any) -> bool:
+    """Tell whether data in memory are a pandas dataframe of one of NumPy's types."""
+    if not is_pandas(piece) or piece.ndim != 2:
+        return False
+    kinds = set(piece.dtypes)
+    return len(kinds) == 1 and isinstance(kinds.pop(), np.dtype)
 
 
 def n_rows(piece: Any) -> int:
@@ -27,8 +38,29 @@ def take_rows(piece: Any, rows: slice) -> Any:
     return piece.iloc[rows] if is_pandas(piece) else by_rows(piece)[rows]
 
 
+def pick_rows(piece: Any, rows: Any) -> Any:
+    """Copy rows of in-memory data, in the order of an array of their numbers."""
+    if isinstance(piece, list):
+        return [piece[row] for row in rows]
+    return piece.iloc[rows] if is_pandas(piece) else by_rows(piece)[rows]
+
+
+def join_rows(pieces: Sequence[Any]) -> Any:
+    """Put the rows of pieces of one kind below each other, always as a copy."""
+    first = pieces[0]
+    if is_pandas(first):
+        import pandas as pd
+
+        return pd.concat(pieces) if len(pieces) > 1 else first.copy()
+    if isinstance(first, list):
+        return [row for piece in pieces for row in piece]
+    if sp.issparse(first):
+        return sp.vstack(pieces, format="csr")
+    return np.concatenate(pieces)
+
+
 def by_rows(piece: Any) -> Any:
-    """Return data whose rows can be sliced: a sparse matrix as CSR."""
+    """Return data whose rows can be sliced. A sparse matrix becomes CSR."""
     return piece.tocsr() if hasattr(piece, "tocsr") else piece
 
 

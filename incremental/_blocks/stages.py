@@ -1,7 +1,7 @@
 """Stages: functions that the X of a block goes through, without learning.
 
-X may go through stages whole, or in parts that fit in the processor's cache. Whole,
-it is written to memory and read from it twice as often.
+X may go through stages whole, or in parts that fit in the processor's cache. Parts are
+faster: what a stage yields is still in the cache when it is read.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Stage(NamedTuple):
     name : str
         What diagnostics and logs call it, such as ``"transform"``.
     row_local : bool
-        Whether it yields for some rows of an array the same bits as for these rows
-        within the whole block.
+        Whether each row of the result depends, bit by bit, only on the same row of an
+        array. Then the rows may go through the stage in parts.
     token : object
-        What names its results: stages of the same token yield the same. Each is run
-        once for a block. None for one that is not shared.
+        The name of the result. Stages of the same token yield the same for a block,
+        and only the first of them runs. None for a stage that always runs.
     """
 
     function: Callable[[Any], Any]
@@ -40,7 +40,7 @@ class Stage(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """How a lazy array was made.
+    """How a wrapper made one lazy array.
 
     Attributes
     ----------
@@ -56,17 +56,23 @@ class Mapped(NamedTuple):
 
 
 def apply_once(stages: Sequence[Stage], X: Any, results: dict[Any, Any]) -> Any:
-    """Put X through stages, but for those whose results are there already.
+    """Put X through stages, and run no stage twice for a block.
 
-    What is drawn at random in a stage would otherwise differ between the pieces of a
-    block that have the stage in common.
+    Several pieces of a block may go through the same stage. If it ran for each of
+    them, and draws at random, the pieces would not fit together.
 
     Parameters
     ----------
     stages : sequence of Stage
     X : array, frame or list, or a tuple of several
-    results : dict
-        The results of stages for this block, by their tokens; new ones are added.
+        What the first stage takes.
+    results : dict of token to result
+        The results of stages for this block. New results are added to it.
+
+    Returns
+    -------
+    array or frame
+        The result of the last stage, or X if there is none.
     """
     for stage in stages:
         if stage.token is None:
@@ -93,13 +99,14 @@ def local_suffix(stages: Sequence[Stage]) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True)
 class InParts:
-    """The X of a block of which rows go through stages only when they are taken.
+    """An X whose rows go through stages when they are taken with a slice.
 
     Parameters
     ----------
     rows : ndarray of shape (n_samples, n_features)
         X before the stages.
     stages : sequence of Stage
+        Row-local stages.
     """
 
     rows: Any
@@ -107,9 +114,19 @@ class InParts:
 
     @classmethod
     def of(cls, X: Any, stages: Sequence[Stage]) -> Any:
-        """Put off the stages of a dense array; apply them to other data at once.
+        """Put off the stages of a NumPy array; apply them to other data at once.
 
         Taking rows of other data would need a copy.
+
+        Parameters
+        ----------
+        X : array, sparse matrix, frame or list
+        stages : sequence of Stage
+            Row-local stages.
+
+        Returns
+        -------
+        InParts, or what the stages yield for other data
         """
         if stages and type(X) is np.ndarray:
             return cls(X, stages)
@@ -125,10 +142,10 @@ class InParts:
 
 
 def apply_in_c_order(stages: Sequence[Stage], X: Any) -> Any:
-    """Put X through row-local stages, a dense array in parts that fit in the cache.
+    """Put X through row-local stages, a NumPy array in parts that fit in the cache.
 
-    If the stages yield arrays, the result is one array in C order. If they yield
-    pandas, X goes through whole and the pandas object is returned.
+    If the stages yield arrays for the parts, the result is one array in C order. If
+    they yield pandas objects, X goes through whole.
     """
     parts = InParts.of(X, stages)
     if not isinstance(parts, InParts):

@@ -1,7 +1,7 @@
 """Pipelines, unions and column transformers that learn from one block at a time.
 
-In one pass each block goes through all steps: a step with ``partial_fit`` learns from
-the block, then transforms it; a step that needs no fit, or is frozen, only transforms.
+In one pass each block goes through all steps. A step with ``partial_fit`` learns from
+the block, then transforms it. A step that needs no fit, or is frozen, only transforms.
 """
 
 from __future__ import annotations
@@ -21,20 +21,39 @@ from incremental._estimators.documents import as_list
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.foreign import tags_of
 from incremental._estimators.older_sklearn import chosen_columns, requires_fit
+from incremental._estimators.traits import traits_of
 from incremental._typing import Estimator
 
 
+def least_rows(estimator: Estimator) -> int:
+    """Return how many rows an estimator, and every part of it, needs to learn from."""
+    needs = (
+        (traits_of(part).least_rows, part)
+        for _, part in _parts(estimator)
+        if not only_transforms(part)
+    )
+    return max((need(part) for need, part in needs if need is not None), default=1)
+
+
 def last_step(estimator: Estimator) -> Any:
-    """Return the estimator at the end of a pipeline, or the estimator itself."""
+    """Return the last step of a pipeline; any other estimator as it is."""
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     return estimator
 
 
 def leading_steps(estimator: Estimator) -> list[Any]:
-    """Return the first steps of a pipeline, before the first one that must learn.
+    """Return the first steps of a pipeline, up to the first one that must learn.
 
-    The last step is never among them.
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    list of estimator
+        Without the step that must learn, and without the last step in any case. Empty
+        if the estimator is no pipeline.
     """
     leading = []
     for _, step in estimator.steps[:-1] if isinstance(estimator, Pipeline) else ():
@@ -59,15 +78,18 @@ def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bo
     estimator : estimator
         One that `check_learns` accepts.
     X : array or frame of shape (n_samples, n_features)
+        The rows of the block.
     y : array or frame of shape (n_samples,) or (n_samples, n_outputs), or None
+        Their targets.
     params : dict
-        Parameters of its ``partial_fit``; those of a pipeline's step are called
-        ``step__parameter``, and ``classes`` are those of its last step.
+        Parameters of its ``partial_fit``. Those of a pipeline's step are called
+        ``step__parameter``. ``classes`` are those of a pipeline's last step.
 
     Returns
     -------
     bool
-        Whether X was rounded to the float type that the estimator began with.
+        Whether values of X were rounded to the float type in which the estimator
+        learns.
 
     Raises
     ------
@@ -108,7 +130,7 @@ def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bo
 def learn_rest(
     estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any], passed: int
 ) -> bool:
-    """Let a pipeline learn from a block whose X has been through its first steps.
+    """Let a pipeline learn from a block whose X went through its first steps before.
 
     Parameters
     ----------
@@ -117,8 +139,8 @@ def learn_rest(
     X, y, params
         As for `learn`.
     passed : int
-        How many steps X has been through. If the last step is a pipeline too, its
-        steps are counted after those of the outer one.
+        How many steps X has been through. If the last step is a pipeline too, the
+        steps of that pipeline count in its place.
 
     Returns
     -------
@@ -144,8 +166,14 @@ def rest_after(estimator: Any, passed: int) -> Any:
     Parameters
     ----------
     estimator : estimator
+        A pipeline, unless `passed` is 0.
     passed : int
-        As for `learn_rest`.
+        How many steps X has been through, as for `learn_rest`.
+
+    Returns
+    -------
+    estimator
+        A pipeline of the steps that are left, or the last step alone.
     """
     while passed:
         before = len(estimator.steps) - 1
@@ -156,7 +184,11 @@ def rest_after(estimator: Any, passed: int) -> Any:
 
 
 def steps_before_last(estimator: Estimator) -> list[Any]:
-    """Return all steps of a pipeline but the last, including nested last steps."""
+    """Return the steps of a pipeline that come before its last one.
+
+    If the last step is a pipeline too, its steps before its last one follow. The list
+    is empty if the estimator is no pipeline.
+    """
     before: list[Any] = []
     while isinstance(estimator, Pipeline):
         before.extend(step for _, step in estimator.steps[:-1])
@@ -165,7 +197,20 @@ def steps_before_last(estimator: Estimator) -> list[Any]:
 
 
 def transform(steps: Iterable[Any], X: Any) -> Any:
-    """Pass X through transformers that are fitted."""
+    """Put X through fitted transformers, one after the other.
+
+    Parameters
+    ----------
+    steps : iterable of estimator, str or None
+        None, and a text such as ``"passthrough"``, leave X as it is.
+    X : array, frame or list
+        In memory.
+
+    Returns
+    -------
+    array or frame
+        What the last step yields.
+    """
     for step in steps:
         if not _is_absent(step):
             X = step.transform(as_list(step, X))
@@ -176,6 +221,17 @@ def step_params(
     estimator: Estimator, params: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Sort the parameters of a pipeline by the step that they are for.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+    params : dict
+        The parameters, called ``step__parameter``. ``classes`` goes to the last step.
+
+    Returns
+    -------
+    dict of str to dict
+        For each step, by its name, its parameters under their own names.
 
     Raises
     ------
@@ -198,12 +254,12 @@ def step_params(
 
 
 def check_learns(estimator: Estimator) -> None:
-    """Check that an estimator, and every part of it, can learn block by block.
+    """Check that an estimator, and each estimator in it, can learn block by block.
 
     Raises
     ------
     TypeError
-        If a part cannot; the message names it and says what to do.
+        If one of them cannot. The message names it and says what to do.
     """
     if not _is_composite(estimator):
         if not hasattr(estimator, "partial_fit"):
@@ -230,6 +286,12 @@ def check_learns(estimator: Estimator) -> None:
 def check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
     """Check that an estimator's ``partial_fit`` takes parameters of these names.
 
+    Parameters
+    ----------
+    estimator : estimator
+    params : dict
+        The parameters by name, as for `learn`. Their values are not looked at.
+
     Raises
     ------
     TypeError
@@ -252,17 +314,21 @@ def check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
 
 
 def needs_classes(estimator: Estimator) -> bool:
-    """Tell whether an estimator's ``partial_fit`` takes the classes."""
+    """Tell whether an estimator's ``partial_fit`` has a parameter ``classes``.
+
+    For a pipeline this is about its last step.
+    """
     last = last_step(estimator)
     known = _parameters(last)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        # Such an estimator hands its parameters on, as SelectFromModel does.
+        # Such an estimator passes them on to another one, as SelectFromModel does.
         inner = getattr(last, "estimator", None)
         return "classes" in known or "classes" in _parameters(inner)
     return "classes" in known
 
 
 def _parameters(estimator: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of an estimator's ``partial_fit``; {} if it has none."""
     if not hasattr(estimator, "partial_fit"):
         return {}
     return inspect.signature(estimator.partial_fit).parameters
@@ -274,6 +340,22 @@ def _learn_steps(
     y: Any,
     params: Mapping[str, Mapping[str, Any]],
 ) -> bool:
+    """Let steps learn from a block, each from what the step before it yields.
+
+    Parameters
+    ----------
+    steps : sequence of (str, estimator)
+        Steps of a pipeline by name, at least the last one.
+    X, y
+        As for `learn`.
+    params : dict of str to dict
+        As `step_params` returns it.
+
+    Returns
+    -------
+    bool
+        As for `learn`.
+    """
     *before, (last, estimator) = steps
     rounded = False
     for name, step in before:
@@ -289,6 +371,10 @@ def _learn_steps(
 
 
 def _learn_columns(columns: Any, X: Any, y: Any) -> bool:
+    """Let the transformers of a column transformer learn from their columns.
+
+    Parameters and return value are those of `learn`.
+    """
     if not hasattr(columns, "transformers_"):
         _start_columns(columns, X, y)
         return False
@@ -302,7 +388,11 @@ def _learn_columns(columns: Any, X: Any, y: Any) -> bool:
 
 
 def _start_columns(columns: Any, X: Any, y: Any) -> None:
-    """Fit a column transformer on the first block; its parts learn from it."""
+    """Let a column transformer, not fitted yet, learn from the first block.
+
+    Its own ``fit`` chooses the columns. While it runs, stand-ins take the place of the
+    transformers, because a transformer's ``fit`` may do more than ``partial_fit``.
+    """
     given = columns.transformers, columns.remainder
     try:
         columns.transformers = [
@@ -321,7 +411,18 @@ def _start_columns(columns: Any, X: Any, y: Any) -> None:
 
 
 class _FirstBlock(BaseEstimator):  # type: ignore[misc]
-    """A transformer whose ``fit`` learns from one block, as ``partial_fit`` does."""
+    """A stand-in for a transformer, whose ``fit`` lets a clone learn from one block.
+
+    Parameters
+    ----------
+    transformer : estimator
+        The transformer that is cloned.
+
+    Attributes
+    ----------
+    learner_ : estimator
+        The clone, which has learned from the block.
+    """
 
     def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
@@ -346,8 +447,8 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
 
 
 def _is_columns(estimator: Estimator) -> bool:
-    # Not imported: importing it takes longer than importing the rest of the package.
-    # No object can be of a type whose module is not loaded.
+    # The class is not imported, because that takes longer than importing the rest of
+    # the package. If its module is not loaded, no object can be of this class.
     kind = getattr(sys.modules.get("sklearn.compose"), "ColumnTransformer", None)
     return kind is not None and isinstance(estimator, kind)
 
@@ -357,11 +458,12 @@ def _is_composite(estimator: Estimator) -> bool:
 
 
 def _is_absent(step: Any) -> bool:
+    """Tell whether a step is None or a text, such as ``"drop"``."""
     return step is None or isinstance(step, str)
 
 
 def _is_fixed_encoder(estimator: Estimator) -> bool:
-    """Tell whether an encoder learns nothing, as its categories are given."""
+    """Tell whether an estimator is an encoder that is given all its categories."""
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
     return (
@@ -373,7 +475,20 @@ def _is_fixed_encoder(estimator: Estimator) -> bool:
 
 
 def _parts(estimator: Estimator, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of a composite with their names, as ``get_params`` has them."""
+    """Yield the estimators in a composite that are no composites themselves.
+
+    Parameters
+    ----------
+    estimator : estimator
+    path : str, default=""
+        The path of the estimator in an outer composite.
+
+    Yields
+    ------
+    path : str
+        The names on the way to the part, joined as in ``get_params``: ``step__part``.
+    part : estimator
+    """
     if not _is_composite(estimator):
         yield path, estimator
         return

@@ -13,11 +13,12 @@ from sklearn import config_context, get_config
 
 @dataclass(frozen=True)
 class Configured:
-    """A function that runs under a configuration of scikit-learn, wherever it runs.
+    """A function with the configuration of scikit-learn that it always runs under.
 
     Parameters
     ----------
     function : callable
+        The function to call.
     config : dict
         As `sklearn.get_config` returns it.
     """
@@ -26,7 +27,7 @@ class Configured:
     config: Mapping[str, Any]
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        """Call the function, then restore the configuration of the thread."""
+        """Call the function, then restore the configuration of this thread."""
         # Reading the configuration is ten times as fast as changing it.
         if get_config() == self.config:
             return self.function(*args, **params)
@@ -40,7 +41,7 @@ def configured(function: Callable[..., Any]) -> Configured:
 
 
 def changed_settings() -> dict[str, Any]:
-    """Return the settings in which the caller differs from a new thread.
+    """Return the settings of this thread that differ from those of a new thread.
 
     Examples
     --------
@@ -58,5 +59,6 @@ def changed_settings() -> dict[str, Any]:
 
 @cache
 def _defaults() -> dict[str, Any]:
+    """Return the configuration of a new thread."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(get_config).result()  # type: ignore[no-any-return]

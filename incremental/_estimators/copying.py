@@ -1,7 +1,7 @@
 """Copies of estimators and data that behave exactly as the original.
 
-This module touches private state of `sklearn.cluster.Birch`: its nodes. Tested with
-scikit-learn 1.6 and 1.9.
+This module touches private state of `sklearn.cluster.Birch`: the nodes of its tree.
+Tested with scikit-learn 1.6 and 1.9.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from incremental._blocks.rows import is_pandas
+from incremental._blocks.rows import is_one_array, is_pandas
 from incremental._estimators.composition import last_step
 from incremental._estimators.foreign import params_of
 from incremental._typing import Estimator
 
-# For each array: its shape, its type, and its strides if it has gaps (else None).
+# The shape and type of each array, and its strides if it has gaps in memory, else None.
 Layout = list[tuple[Any, ...]]
 
 
 def copy_estimator(estimator: Estimator) -> Any:
-    """Return a deep copy that learns on exactly as the original would.
+    """Return a deep copy that goes on learning exactly as the original would.
 
     Parameters
     ----------
     estimator : estimator
-        It may come out of a pickle. Its arrays may be read-only.
+        It may have been unpickled. Its arrays may be read-only.
     """
     copied = _laid_out(copy.deepcopy(estimator), layout_of(estimator))
     for node in _birch_nodes(copied):
@@ -42,11 +42,11 @@ def copy_estimator(estimator: Estimator) -> Any:
 
 
 class Travelling:
-    """A value that keeps the memory layout of its arrays when it is pickled.
+    """A wrapper around a value that keeps the memory layout of its arrays in a pickle.
 
-    An array that is a slice of another one has gaps in memory. Pickle and `copy`
-    leave the gaps out. NumPy then adds up products in another order, and the
-    results are rounded differently.
+    An array that is a slice of another one may have gaps in memory. Pickle and `copy`
+    leave the gaps out. Without them NumPy adds up products in another order, and rounds
+    the results differently.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class Travelling:
         self.value = value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the value and where its arrays have gaps."""
+        """Pickle the value, and where its arrays have gaps."""
         return _arrived, (self.value, layout_of(self.value))
 
 
 def layout_of(value: Any) -> Layout:
-    """Describe the arrays of a value; return [] if none of them has gaps."""
+    """Return the layout of all arrays in a value; [] if no array has gaps."""
     arrays = [array for array, _ in _arrays(value)]
     has_gaps = [_has_gaps(array) for array in arrays]
     if not any(has_gaps):
@@ -85,10 +85,18 @@ def _arrived(value: Any, layout: Layout) -> Travelling:
 
 
 def _laid_out(value: Any, layout: Layout) -> Any:
-    """Put the gaps back into the arrays of a copy, if they match the layout."""
+    """Put the gaps back into the arrays of a copy, which is changed and returned.
+
+    Parameters
+    ----------
+    value : object
+        The copy.
+    layout : list
+        The layout of the original. If the copy has other arrays, it stays as it is.
+    """
     found = list(_arrays(value)) if layout else []
     alike = [(array.shape, array.dtype) for array, _ in found]
-    # Some classes leave arrays out of their copies.
+    # The copy may have fewer arrays, because some classes do not copy all of them.
     if alike != [(shape, dtype) for shape, dtype, _ in layout]:
         return value
     made: dict[int, Any] = {}
@@ -101,6 +109,7 @@ def _laid_out(value: Any, layout: Layout) -> Any:
 
 
 def _with_strides(array: Any, strides: tuple[int, ...]) -> Any:
+    """Copy an array to new memory, with these distances in bytes between values."""
     reach = sum((n - 1) * step for n, step in zip(array.shape, strides, strict=True))
     buffer = np.empty(reach + array.itemsize, np.uint8)
     spaced = np.ndarray(array.shape, array.dtype, buffer, strides=strides)
@@ -109,10 +118,16 @@ def _with_strides(array: Any, strides: tuple[int, ...]) -> Any:
 
 
 def _arrays(value: Any) -> Iterator[tuple[Any, Callable[[Any], None]]]:
-    """Yield each array held by a value, and the function that replaces it.
+    """Yield the arrays that a value holds, in its attributes, lists and dicts.
 
-    Arrays in attributes, lists and dicts are found. Arrays that lie directly in a
-    tuple are not, because nothing in a tuple can be replaced.
+    Arrays that lie directly in a tuple are left out, because nothing in a tuple can be
+    replaced.
+
+    Yields
+    ------
+    array : ndarray
+    put : callable
+        ``put(other)`` puts another array in its place.
     """
     seen: set[int] = set()
     stack = [value]
@@ -134,10 +149,10 @@ def _arrays(value: Any) -> Iterator[tuple[Any, Callable[[Any], None]]]:
 
 
 def aligned(piece: Any) -> Any:
-    """Return data that is aligned in memory, copied if need be.
+    """Return data that is aligned in memory, copied if it is not.
 
-    Data from a network may begin at any address. NumPy then uses slower loops, which
-    round differently.
+    Data that came over a network may begin at any address. NumPy then uses slower
+    loops, which round differently.
 
     Parameters
     ----------
@@ -147,28 +162,25 @@ def aligned(piece: Any) -> Any:
         return piece
     if isinstance(piece, np.ndarray):
         return piece.copy(order="K")
-    if is_pandas(piece) and piece.ndim == 2 and _is_one_array(piece):
+    if is_one_array(piece):
         # In the order that it had too: sums depend on it.
         values = piece.to_numpy().copy(order="K")
         return type(piece)(values, piece.index, piece.columns, copy=False)
     return piece.copy()
 
 
-def _is_one_array(frame: Any) -> bool:
-    kinds = set(frame.dtypes)
-    return len(kinds) == 1 and isinstance(kinds.pop(), np.dtype)
-
-
 def writes_to_input(estimator: Estimator, **params: Any) -> bool:
     """Tell whether an estimator may overwrite the data that it is given.
 
-    Such an estimator needs a copy: a block may be a view of the caller's array.
+    Such an estimator has to get a copy, because a block may be a view of the user's
+    array.
 
     Parameters
     ----------
     estimator : estimator
     **params
-        Arguments of the method that gets the data.
+        Arguments of the method that gets the data, such as ``copy``. They override the
+        parameters of the estimator.
     """
     return any(
         name.rpartition("__")[2] in ("copy", "copy_X", "copy_x") and not value
@@ -177,6 +189,10 @@ def writes_to_input(estimator: Estimator, **params: Any) -> bool:
 
 
 def _buffers(piece: Any) -> list[Any]:
+    """Return the arrays that hold the values of data in memory.
+
+    For a list, and for columns that are no NumPy arrays, there are none.
+    """
     if is_pandas(piece):
         columns = (
             [piece] if piece.ndim == 1 else [column for _, column in piece.items()]
@@ -189,6 +205,7 @@ def _buffers(piece: Any) -> list[Any]:
 
 
 def _birch_nodes(estimator: Estimator) -> Iterator[Any]:
+    """Yield the nodes of a fitted Birch's tree; none for another estimator."""
     nodes: list[Any] = [getattr(last_step(estimator), "root_", None)]
     while nodes:
         node = nodes.pop()

@@ -1,4 +1,4 @@
-"""Documents: empty text replaces missing ones, and tables are refused."""
+"""Documents: what is done to X before a vectoriser gets it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def as_documents(estimator: Estimator, X: Any) -> Any:
     Parameters
     ----------
     estimator : estimator
+        The estimator that will get X.
     X : array, frame, series or bag of shape (n_samples, ...)
 
     Returns
@@ -32,8 +33,8 @@ def as_documents(estimator: Estimator, X: Any) -> Any:
     Raises
     ------
     ValueError
-        If X is a table and the estimator takes documents: it would take the column
-        names, or whole rows, for documents.
+        If X is a table and the estimator takes documents. It would mistake the names of
+        the columns, or whole rows, for documents.
     """
     _check_is_no_table(estimator, X)
     if not _takes_documents(estimator):
@@ -44,17 +45,20 @@ def as_documents(estimator: Estimator, X: Any) -> Any:
 def as_list(estimator: Estimator, X: Any) -> Any:
     """Return a series of documents as a list, for scikit-learn's vectorisers.
 
-    A vectoriser takes one document at a time. A series with Arrow storage makes a
-    new string for each of them, which takes nearly a third of the time.
+    A vectoriser takes one document at a time. A series with Arrow storage makes a new
+    string for each document, which takes nearly a third of the vectoriser's time.
 
     Parameters
     ----------
     estimator : estimator
+        The estimator that will get X.
     X : array, frame, series or list in memory
 
     Returns
     -------
     list of str, or X itself
+        X itself if it is no series, or if the estimator does not begin with one of
+        scikit-learn's vectorisers.
     """
     if not (is_pandas(X) and X.ndim == 1 and _takes_documents(estimator)):
         return X
@@ -66,6 +70,14 @@ def as_list(estimator: Estimator, X: Any) -> Any:
 
 
 def _check_is_no_table(estimator: Estimator, X: Any) -> None:
+    """Raise if an estimator, or the first step in it, would take a table for documents.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, frame, series or bag
+        What the estimator will get.
+    """
     first = _first_step(estimator)
     if getattr(X, "ndim", None) != 2:
         return
@@ -91,22 +103,24 @@ def _check_is_no_table(estimator: Estimator, X: Any) -> None:
 
 
 def _takes_a_column(estimator: Estimator, X: Any) -> bool:
-    """Tell whether an estimator needs a single column, where X is a table."""
+    """Tell whether an estimator takes one column of a table X, not the table."""
     if not _takes_documents(estimator):
         return False
     if hasattr(X, "columns"):
         return True
-    # A vectoriser with a callable of the user's may be meant to take whole rows.
+    # A vectoriser with a function of the user's own may be meant for whole rows.
     first = _first_step(estimator)
     own = (getattr(first, name, None) for name in ("analyzer", "preprocessor"))
     return hasattr(first, "analyzer") and not any(map(callable, own))
 
 
 def _one_of(chosen: Any) -> Any:
+    """Return one of the chosen columns, as an example for a message."""
     return chosen[0] if isinstance(chosen, list) and chosen else 0
 
 
 def _takes_documents(estimator: Estimator) -> bool:
+    """Tell whether an estimator, by its tags, takes one text for each row."""
     first = _first_step(estimator)
     if first is None or isinstance(first, str):
         return False
@@ -115,6 +129,7 @@ def _takes_documents(estimator: Estimator) -> bool:
 
 
 def _first_step(estimator: Estimator) -> Any:
+    """Return the first step of a pipeline, also of one that is nested or frozen."""
     while isinstance(estimator, Pipeline | FrozenEstimator):
         frozen = isinstance(estimator, FrozenEstimator)
         estimator = estimator.estimator if frozen else estimator.steps[0][1]

@@ -18,20 +18,21 @@ def in_its_type(estimator: Estimator, X: Any) -> tuple[Any, bool]:
     ----------
     estimator : estimator
     X : array, sparse matrix, frame or list
+        In memory.
 
     Returns
     -------
     X : same kind
         X itself if the estimator takes any float type or X has the right one.
     rounded : bool
-        Whether the cast may have lost digits. For arrays of integers: whether it
-        has.
+        Whether the cast may have rounded values. For an array of integers, whether it
+        did.
     """
     wanted = _type_of(estimator)
     own = None if wanted is None else _common_type(X)
     if own is None:
         return X, False
-    # Estimators take float32 as it is, and everything else as float64.
+    # An estimator learns in float32 from float32, and in float64 from any other type.
     if wanted == (own if own == np.float32 else np.float64):
         return X, False
     cast = X.astype(wanted)
@@ -52,11 +53,11 @@ def warn_of_rounding() -> None:
 
 
 def _type_of(estimator: Estimator) -> Any:
-    """Return the type that an estimator needs X to have; None for any."""
+    """Return the type that an estimator needs X to have; None if any will do."""
     attribute = traits_of(estimator).learns_in_type_of
     if attribute is not None:
         return getattr(getattr(estimator, attribute, None), "dtype", None)
-    # A meta-estimator hands X on to clones of another estimator: ask these.
+    # A meta-estimator passes X on to clones of another estimator, which have the type.
     inner = getattr(estimator, "__dict__", {})
     clones = [*_listed(inner.get("estimators_")), inner.get("estimator_")]
     types = (_type_of(one) for one in clones if hasattr(one, "get_params"))
@@ -64,6 +65,7 @@ def _type_of(estimator: Estimator) -> Any:
 
 
 def _listed(value: Any) -> list[Any]:
+    """Return a list as it is, and [] for anything else."""
     return value if isinstance(value, list) else []
 
 
@@ -75,5 +77,5 @@ def _common_type(X: Any) -> Any:
     dtypes = list(np.atleast_1d(np.asarray(X.dtypes, dtype=object)))
     if not dtypes or not all(isinstance(dtype, np.dtype) for dtype in dtypes):
         return None
-    # pandas makes an array of objects of columns with booleans and numbers.
+    # pandas turns a frame of booleans and numbers into an array of objects.
     return np.result_type(*(object if d.kind == "b" else d for d in dtypes))

@@ -12,14 +12,15 @@ from incremental._typing import Estimator, EstimatorT
 class Merge(TypeRegistry):
     """A function that merges fitted estimators into one fitted on all their rows.
 
-    What is called is registered for the type of the first estimator. `Incremental`
-    fits an estimator of a registered type on all blocks in parallel, and merges the
-    results in the order of the blocks. A subclass that overrides ``partial_fit`` is
-    fitted serially.
+    It calls the function that is registered for the type of the first estimator.
+    `Incremental` fits an estimator of a registered type on all blocks in parallel,
+    and merges the results in the order of the blocks. An estimator of a subclass that
+    overrides ``partial_fit`` is fitted on one block after the other instead.
 
-    Register another type with ``merge.register``. The function must return a new
-    estimator and leave its arguments unchanged. The new estimator must equal one
-    that is fitted first on the rows of the first, then on those of the others.
+    Register a function for another type with ``merge.register``. The function must
+    return a new estimator and leave its arguments unchanged. The new estimator must
+    equal one that learned from the rows of the first argument, then from those of the
+    second, and so on.
 
     References
     ----------
@@ -55,7 +56,7 @@ class Merge(TypeRegistry):
     """
 
     def __call__(self, first: EstimatorT, *others: EstimatorT) -> EstimatorT:
-        """Return an estimator that is fitted on the rows of all.
+        """Return a new estimator that is fitted on the rows of all arguments.
 
         Parameters
         ----------
@@ -71,7 +72,7 @@ class Merge(TypeRegistry):
         Raises
         ------
         TypeError
-            If nothing is registered for the type of the first.
+            If no function is registered for the type of the first.
         """
         _register_scikit_learns()
         found = self.find(type(first))
@@ -89,7 +90,11 @@ merge = Merge()
 
 
 def merges(estimator: Estimator) -> bool:
-    """Tell whether an estimator's type is registered, with its ``partial_fit``."""
+    """Tell whether estimators of this type may be fitted in parallel and merged.
+
+    They may if a function is registered for the type, or for a base whose
+    ``partial_fit`` the type inherits.
+    """
     _register_scikit_learns()
     kind: Any = type(estimator)
     found: Any = merge.find(kind)
@@ -97,5 +102,5 @@ def merges(estimator: Estimator) -> bool:
 
 
 def _register_scikit_learns() -> None:
-    # Imported only now because it costs more than the rest of the package.
+    # Importing the module takes longer than importing the rest of the package.
     import_module("incremental._estimators.sklearn_merges")

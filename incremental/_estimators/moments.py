@@ -12,9 +12,9 @@ from incremental._estimators.traits import has_callbacks
 def fit_moments(scaler: Any, X: Any) -> bool:
     """Fit a new StandardScaler on a dense array of floats, if no value is missing.
 
-    The result has the same bits as that of its ``partial_fit`` and takes about 70 %
-    of the time. No search for missing values is needed, because they show in the
-    moments. ``scale_`` is wrong until `merge` computes it anew.
+    The moments have the same bits as those of its ``partial_fit`` and take about 70 %
+    of the time. X is not searched for missing values, because a missing value makes
+    the moments NaN. ``scale_`` is wrong until `merge` computes it anew.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def fit_moments(scaler: Any, X: Any) -> bool:
     Returns
     -------
     bool
-        Whether the scaler is fitted. If not, it is unchanged.
+        Whether the scaler is fitted. If not, the scaler is unchanged.
 
     References
     ----------
@@ -47,7 +47,7 @@ def fit_moments(scaler: Any, X: Any) -> bool:
     n_rows = len(X)
     with np.errstate(all="ignore"):
         mean = (0.0 + X.sum(axis=0, dtype="f8")) / n_rows
-        # Checked early: on failure scikit-learn's own code begins anew.
+        # Checked before the rest, which is in vain if scikit-learn has to begin anew.
         if not np.isfinite(mean).all():
             return False
         rest = X - mean
@@ -56,7 +56,7 @@ def fit_moments(scaler: Any, X: Any) -> bool:
         var = (rest.sum(axis=0) - error**2 / n_rows) / n_rows
     if not np.isfinite(var).all():
         return False
-    # One row makes scikit-learn check X and set everything but the moments.
+    # On one row scikit-learn checks X and sets everything but the moments.
     scaler.partial_fit(X[:1])
     scaler.mean_, scaler.var_ = mean, var
     scaler.n_samples_seen_ *= n_rows

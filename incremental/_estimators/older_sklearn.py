@@ -1,7 +1,7 @@
 """Replacements for what some scikit-learn versions from 1.6 on lack.
 
-What the lowest supported version has must be removed here. Tested with scikit-learn
-1.6 and 1.9.
+A replacement must be removed once the lowest supported version needs it no more.
+Tested with scikit-learn 1.6 and 1.9.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def requires_fit(estimator: Estimator) -> bool:
 
     The hashers need no fit, though before 1.7.2 their tags say that they do.
     """
-    # Not imported: no object can be of a type whose module is not loaded.
+    # The classes are not imported. If a module is not loaded, no object has its class.
     kinds = (getattr(sys.modules.get(name), _HASHERS[name], None) for name in _HASHERS)
     if any(kind is not None and isinstance(estimator, kind) for kind in kinds):
         return False
@@ -38,10 +38,19 @@ def requires_fit(estimator: Estimator) -> bool:
 
 
 def chosen_columns(chosen: Any) -> Any:
-    """Return the columns that a fitted column transformer has chosen for a part.
+    """Return the columns that a fitted column transformer has chosen for a transformer.
 
     Before 1.7 the columns of `remainder` are in a list that warns when it is read.
-    This returns the list inside it.
+
+    Parameters
+    ----------
+    chosen : list, slice, array, str or int
+        The columns in an item of ``transformers_``.
+
+    Returns
+    -------
+    same as `chosen`
+        For a list that warns, the plain list inside it.
     """
     return chosen.data if isinstance(chosen, UserList) else chosen
 
@@ -71,13 +80,13 @@ else:
             return _Unheard()
 
     class _Unheard:
-        """A task of a fit that nobody is told of."""
+        """A task of a fit that tells no callback of its begin and end."""
 
         def call_on_fit_task_begin(self, **told: Any) -> None:
-            """Tell nobody that it begins."""
+            """Do nothing."""
 
         def call_on_fit_task_end(self, **told: Any) -> bool:
-            """Tell nobody that it ends."""
+            """Do nothing, and return that the fit is not to stop."""
             return False
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:

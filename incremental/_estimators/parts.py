@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 
 class Parts(ABC):
-    """How estimators of one type (bundles) divide into estimators (parts).
+    """A rule that divides estimators of one type (bundles) into estimators (parts).
 
-    Each part learns from all blocks, beside the others. The bundle joined from the
-    parts must equal, bit by bit, what its own ``partial_fit`` would have made.
+    An instance serves all bundles of the type and keeps nothing about them. Each part
+    learns from all blocks, beside the other parts. The bundle joined from the parts
+    must equal, bit by bit, what its own ``partial_fit`` would have made.
     """
 
     @abstractmethod
@@ -22,36 +23,74 @@ class Parts(ABC):
         row_wise: Collection[str],
         n_outputs: int,
     ) -> list[Any]:
-        """Return the parts. Prepare the bundle for them if it is not fitted.
+        """Return the parts of a bundle. Prepare the bundle if it is not fitted.
 
         Parameters
         ----------
         bundle : estimator
+            The estimator to divide. It may be changed.
         params : dict
-            Parameters of its ``partial_fit``, such as ``classes``.
+            Parameters of its ``partial_fit`` that have no entry for each row, such as
+            ``classes``.
         row_wise : collection of str
-            The names of its parameters that have a value for each row.
+            The names of the parameters that have an entry for each row, such as
+            ``sample_weight``.
         n_outputs : int
             How many columns y has.
 
         Returns
         -------
         list of estimator
-            Empty if the bundle cannot be divided and has to learn as a whole.
+            Empty if the bundle cannot be divided and has to learn as a whole. The
+            number of a part is its index in this list.
         """
 
     @abstractmethod
     def targets(self, bundle: Any, y: Any) -> Any:
-        """Return, in one object, what all parts learn from in place of y."""
+        """Return, in one object, the targets of all parts for one block.
+
+        Parameters
+        ----------
+        bundle : estimator
+            The bundle after `start`. Its parts may be missing.
+        y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
+            The y of a block that has rows.
+
+        Returns
+        -------
+        array or sparse matrix of n_samples rows
+            What travels with the rows of the block, and what `select` gets.
+        """
 
     @abstractmethod
-    def target(self, targets: Any, number: int) -> Any:
-        """Return the target of one part, of shape (n_samples,)."""
+    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+        """Yield the targets of the parts of some numbers, each of (n_samples,)."""
 
     @abstractmethod
     def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
-        """Return the parameters of one part's ``partial_fit``."""
+        """Return the parameters of one part's ``partial_fit``.
+
+        Parameters
+        ----------
+        params : dict
+            The parameters of the bundle, as for `start`.
+        number : int
+            The number of the part.
+
+        Returns
+        -------
+        dict
+            Without parameters that have an entry for each row.
+        """
 
     @abstractmethod
     def join(self, bundle: Any, parts: list[Any]) -> None:
-        """Put the fitted parts into their bundle."""
+        """Put the parts into their bundle, which is changed.
+
+        Parameters
+        ----------
+        bundle : estimator
+            The bundle after `start`.
+        parts : list of estimator
+            All parts, in the order of their numbers, after they have learned.
+        """

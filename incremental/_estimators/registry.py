@@ -12,10 +12,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class TypeRegistry:
-    """Functions by type, found for a type or the nearest of its bases.
+    """A table of functions by the type of the estimator that they are for.
 
-    It works like ``functools.singledispatch``. In addition it tells for which base
-    a function was registered.
+    It works like ``functools.singledispatch``: if a type has no function, that of its
+    nearest base is found. In addition it tells which base that is.
     """
 
     def __init__(self) -> None:
@@ -36,12 +36,29 @@ class TypeRegistry:
             The type. Or, when used as a bare decorator, the function: the annotation
             of its first parameter gives the type.
         function : callable, optional
-            The function, if `kind` is a type. Without it a decorator is returned.
+            The function, if `kind` is a type.
+
+        Returns
+        -------
+        callable
+            The function. If `kind` is a type and there is no function, a decorator.
         """
         return self._functions.register(kind, function)
 
     def find(self, kind: type) -> tuple[type, Any] | None:
-        """Return the nearest registered base and its function; None without one."""
+        """Find the function for a type.
+
+        Parameters
+        ----------
+        kind : type
+            The type of an estimator.
+
+        Returns
+        -------
+        tuple of type and function, or None
+            The type itself, or the nearest of its bases, for which a function is
+            registered; and that function. None if there is none.
+        """
         known = self._functions.registry
         base = next(base for base in kind.__mro__ if base in known)
         return None if base is object else (base, known[base])

@@ -36,15 +36,16 @@ def _merge_standard(first: StandardScaler, *others: StandardScaler) -> StandardS
 
 
 def _add_moments(merged: StandardScaler, other: StandardScaler) -> None:
+    """Add the counts, means and variances of a scaler to those of another."""
     seen = np.asarray(merged.n_samples_seen_), np.asarray(other.n_samples_seen_)
     counts = seen[0] + seen[1]
     if merged.mean_ is not None:
-        # A feature whose values were all missing has a count of 0 and no mean.
+        # A feature whose values are all missing has a count of 0 and NaN as its mean.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share = seen[1] / counts
             delta = other.mean_ - merged.mean_
             mean = merged.mean_ + delta * share
-            # If a mean is infinite, the difference is undefined: use the sums.
+            # Infinite means have no difference. The mean is then that of the sums.
             total = merged.mean_ * seen[0] + other.mean_ * seen[1]
             mean = np.where(np.isfinite(mean), mean, total / counts)
             mean = np.where(seen[0] == 0, other.mean_, mean)
@@ -75,7 +76,15 @@ def _merge_max_abs(first: MaxAbsScaler, *others: MaxAbsScaler) -> MaxAbsScaler:
 
 
 def _refit_on_bounds(bounds: list[Any], first: Any, *others: Any) -> Any:
-    """Fit on made-up rows of the extreme values, which gives the same bounds."""
+    """Merge scalers by fitting a new one on made-up rows that hold the extreme values.
+
+    Parameters
+    ----------
+    bounds : list of ndarray of shape (n_features,)
+        The made-up rows. Fitting on them gives the bounds of all rows.
+    first, *others : estimator
+        The scalers to merge.
+    """
     merged = clone(first).partial_fit(np.stack(bounds))
     merged.n_samples_seen_ = first.n_samples_seen_ + sum(
         other.n_samples_seen_ for other in others
@@ -105,12 +114,13 @@ def _merge_categorical(first: CategoricalNB, *others: CategoricalNB) -> Categori
         )
         merged.class_count_ += other.class_count_
     merged = _with_probabilities(merged)
-    # The categories of the rows that came last, as after `partial_fit`.
+    # `partial_fit` too sets this from the rows that came last.
     merged.n_categories_ = (first, *others)[-1].n_categories_
     return merged
 
 
 def _add_padded(one: Any, other: Any) -> Any:
+    """Add two tables of counts, the narrower one padded with columns of zeros."""
     width = max(one.shape[1], other.shape[1])
     return reduce(
         np.add,
@@ -119,7 +129,10 @@ def _add_padded(one: Any, other: Any) -> Any:
 
 
 def _with_probabilities(merged: Any) -> Any:
-    """Recompute the probabilities, with two rows whose weights cancel out."""
+    """Let a classifier compute its probabilities from its counts, and return it.
+
+    It learns from two made-up rows whose weights cancel out, so that the counts stay.
+    """
     names = vars(merged).pop("feature_names_in_", None)
     rows = np.zeros((2, merged.n_features_in_), dtype=int)
     merged.partial_fit(rows, merged.classes_[[0, 0]], sample_weight=[1.0, -1.0])

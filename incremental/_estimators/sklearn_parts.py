@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from incremental._estimators.parts import Parts
 
 
 class OneVsRestParts(Parts):
-    """How `sklearn.multiclass.OneVsRestClassifier` divides: by class."""
+    """The division of a `sklearn.multiclass.OneVsRestClassifier` by class."""
 
     def start(
         self,
@@ -24,7 +24,12 @@ class OneVsRestParts(Parts):
         row_wise: Collection[str],
         n_outputs: int,
     ) -> list[Any]:
-        """Return a classifier for each class; one in all for two classes."""
+        """Return one classifier for each class, or a single one for two classes.
+
+        The bundle learns as a whole if it has parameters beside ``classes``, if y has
+        several columns, if ``classes`` are others than before, or if a part would draw
+        from NumPy's global generator.
+        """
         if {*params, *row_wise} - {"classes"} or n_outputs > 1 or _draws(bundle):
             return []
         classes = np.asarray(params.get("classes", ()))
@@ -33,7 +38,7 @@ class OneVsRestParts(Parts):
                 return []
         else:
             inner = bundle.estimator
-            # `partial_fit` of the bundle then learns the classes and nothing else.
+            # With this, `partial_fit` of the bundle learns the classes and no more.
             bundle.estimator = _Idle()
             try:
                 bundle.partial_fit(np.zeros((len(classes), 1)), classes, classes)
@@ -43,12 +48,16 @@ class OneVsRestParts(Parts):
         return list(bundle.estimators_)
 
     def targets(self, bundle: Any, y: Any) -> Any:
-        """Return a sparse column for each class that marks the rows of the class."""
+        """Return a sparse matrix with a column for each part.
+
+        A column holds 1 in the rows of the class of the part, and 0 in the others.
+        """
         return bundle.label_binarizer_.transform(y).tocsc()
 
-    def target(self, targets: Any, number: int) -> Any:
-        """Return 1 for the rows of a class and 0 for the others."""
-        return targets[:, [number]].toarray().ravel()
+    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+        """Yield for each class 1 for its rows and 0 for the others."""
+        by_class = targets.tocsc()
+        return (by_class[:, [number]].toarray().ravel() for number in numbers)
 
     def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Return the classes of each part: 0 and 1."""
@@ -60,7 +69,7 @@ class OneVsRestParts(Parts):
 
 
 class MultiOutputParts(Parts):
-    """How `sklearn.multioutput` estimators divide: by column of y."""
+    """The division of a `sklearn.multioutput` estimator by column of y."""
 
     def start(
         self,
@@ -69,7 +78,13 @@ class MultiOutputParts(Parts):
         row_wise: Collection[str],
         n_outputs: int,
     ) -> list[Any]:
-        """Return an estimator for each output."""
+        """Return one estimator for each column of y.
+
+        The bundle learns as a whole if scikit-learn routes metadata, if it has
+        parameters that its parts may not take, if y has one column or another number of
+        columns than before, if ``classes`` are not given for each column, or if a part
+        would draw from NumPy's global generator.
+        """
         known = {"classes"}
         if has_fit_parameter(bundle.estimator, "sample_weight"):
             known.add("sample_weight")
@@ -85,17 +100,17 @@ class MultiOutputParts(Parts):
         return list(bundle.estimators_) if same else []
 
     def targets(self, bundle: Any, y: Any) -> Any:
-        """Return y as an array."""
+        """Return y as an array or a sparse matrix."""
         return check_array(
             y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y"
         )
 
-    def target(self, targets: Any, number: int) -> Any:
-        """Return a column of y."""
-        return targets[:, number]
+    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+        """Yield columns of y."""
+        return (targets[:, number] for number in numbers)
 
     def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
-        """Return the classes of an output, if they are given."""
+        """Return the classes in the column of one part, if they are given."""
         classes = params.get("classes")
         return {} if classes is None else {"classes": classes[number]}
 
@@ -105,7 +120,7 @@ class MultiOutputParts(Parts):
 
 
 class _Idle(BaseEstimator):  # type: ignore[misc]
-    """An estimator that learns nothing."""
+    """An estimator that learns nothing, in place of those in a bundle."""
 
     def fit(self, X: Any, y: Any) -> _Idle:
         return self
@@ -115,15 +130,24 @@ class _Idle(BaseEstimator):  # type: ignore[misc]
 
 
 def _draws(bundle: Any) -> bool:
-    """Tell whether the parts draw from NumPy's global generator.
+    """Tell whether the parts of a bundle draw from NumPy's global generator.
 
-    They would do so in another order beside each other.
+    Parts that learn beside each other would draw from it in another order.
     """
     params = bundle.estimator.get_params().items()
     return any(n.endswith("random_state") and value is None for n, value in params)
 
 
 def _put_in(bundle: Any, parts: list[Any], names: list[str]) -> None:
+    """Put parts into their bundle, which is changed.
+
+    Parameters
+    ----------
+    bundle : estimator
+    parts : list of estimator
+    names : list of str
+        Attributes that the bundle takes over from its first part, if it has them.
+    """
     bundle.estimators_ = parts
     for name in names:
         if hasattr(parts[0], name):

@@ -17,10 +17,22 @@ _SGD = Traits(learns_row_by_row=True, learns_in_type_of="coef_")
 _IN_ITS_TYPE = Traits(learns_in_type_of="coef_")
 _BY_OUTPUT = Traits(parts=MultiOutputParts())
 
+
+def _n_clusters(estimator: Any) -> int:
+    return int(estimator.n_clusters)
+
+
+def _n_components(estimator: Any) -> int:
+    return int(estimator.n_components or 1)
+
+
 _TRAITS = {
     "sklearn.cluster": {
-        "MiniBatchKMeans": Traits(learns_in_type_of="cluster_centers_")
+        "MiniBatchKMeans": Traits(
+            learns_in_type_of="cluster_centers_", least_rows=_n_clusters
+        )
     },
+    "sklearn.decomposition": {"IncrementalPCA": Traits(least_rows=_n_components)},
     "sklearn.linear_model": {
         "PassiveAggressiveClassifier": _IN_ITS_TYPE,
         "PassiveAggressiveRegressor": _IN_ITS_TYPE,
@@ -43,20 +55,21 @@ _TRAITS = {
 
 
 def register(name: str) -> bool:
-    """Register the traits of the estimators of a module of scikit-learn.
+    """Register the traits of the estimators in a module of scikit-learn.
 
     Parameters
     ----------
     name : str
-        Of the module, which has to be imported.
+        The name of the module. It must be in ``sys.modules``.
 
     Returns
     -------
     bool
-        Whether that is done. Otherwise another thread is still importing the module.
+        Whether the traits are registered. They are not if another thread is still
+        importing the module.
     """
     module: Any = sys.modules[name]
-    # A version may lack an estimator.
+    # A version of scikit-learn may lack an estimator.
     names = set(_TRAITS[name]).intersection(getattr(module, "__all__", ()))
     if not names or not all(hasattr(module, one) for one in names):
         return False
@@ -67,4 +80,5 @@ def register(name: str) -> bool:
 
 
 def _always(traits: Traits, estimator: Estimator) -> Traits:
+    """Return the traits, which are the same for all estimators of a type."""
     return traits

@@ -1,7 +1,7 @@
 """scikit-learn's classes, with types for a type checker.
 
-scikit-learn has no types. To a type checker a class that inherits from an untyped one
-has every attribute. It would then find no misspelt method of this library.
+scikit-learn has no types. A type checker believes that a class which inherits from an
+untyped one has every attribute. It would miss each misspelt method of this library.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from inspect import getattr_static
 from typing import Any
 
 from incremental._estimators.parts import Parts
@@ -16,32 +15,37 @@ from incremental._typing import Estimator
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of an estimator. By default nothing is known.
+    """A record of what is known of an estimator. By default nothing is known.
 
     Each trait is about some methods of the estimator. A subclass, or an instance,
-    that overrides one of these methods loses the trait.
+    that overrides one of these methods does not have the trait.
 
     Parameters
     ----------
     ignores_y : bool, default=False
         Its ``partial_fit`` learns nothing from y.
     cacheable : bool, default=False
-        A state learned from a block may be replaced by the merge of states learned
-        from parts of it. So the block may be cut to fit in the processor's cache.
+        A block may be cut into parts that fit in the processor's cache. A state is
+        learned from each, and these states merge in place of one learned from the
+        whole block.
     row_local : bool, default=False
-        Its ``transform`` yields for some rows of an array the same bits as for these
-        rows within the whole array.
+        Its ``transform`` yields the same bits for a row, whether it gets the whole
+        array or only some rows of it.
     learns_row_by_row : bool, default=False
         Its ``partial_fit`` copies X in C order and takes one row after the other.
-        So the memory layout of X does not change a single bit of the result.
+        So the result does not depend, in a single bit, on the memory layout of X.
     learns_in_type_of : str or None, default=None
-        The name of the learned attribute whose float type later blocks must have.
+        The name of a learned attribute. X must have its float type in all blocks
+        after the first.
     parts : Parts or None, default=None
-        How it divides into estimators that learn independently.
+        The rule that divides it into estimators that learn independently.
     fit_fresh : callable or None, default=None
         ``fit_fresh(estimator, X) -> bool`` fits an estimator that is not fitted, and
         whose states merge, as its ``partial_fit`` does but faster. It returns False,
         and leaves the estimator as it was, for an X that it does not take.
+    least_rows : callable or None, default=None
+        ``least_rows(estimator) -> int`` returns how many rows its first
+        ``partial_fit`` needs. If None, a single row is enough.
     """
 
     ignores_y: bool = False
@@ -51,6 +55,7 @@ class Traits:
     learns_in_type_of: str | None = None
     parts: Parts | None = None
     fit_fresh: Callable[[Any, Any], bool] | None = None
+    least_rows: Callable[[Any], int] | None = None
 
 
 # The methods that each trait is about. A trait not listed holds for all subclasses.
@@ -62,12 +67,14 @@ _METHODS: dict[str, tuple[str, ...]] = {
     "learns_row_by_row": ("partial_fit", "_partial_fit"),
     "parts": ("partial_fit",),
     "fit_fresh": ("partial_fit",),
+    "least_rows": ("partial_fit",),
 }
 
 
 # The modules of scikit-learn whose estimators are not registered yet.
 _to_register = {
     "sklearn.cluster",
+    "sklearn.decomposition",
     "sklearn.linear_model",
     "sklearn.multiclass",
     "sklearn.multioutput",
@@ -78,8 +85,9 @@ _to_register = {
 class TraitsTable(TypeRegistry):
     """A function that returns the `Traits` of an estimator, by its type.
 
-    Register another type with `register`, as with ``functools.singledispatch``. The
-    function to register takes an estimator of the type and returns its `Traits`.
+    Register a function for another type with `register`, as with
+    ``functools.singledispatch``. The function takes an estimator of the type and
+    returns its `Traits`.
 
     Examples
     --------
@@ -136,9 +144,24 @@ traits_of = TraitsTable()
 
 
 def _is_other(estimator: Estimator, known: type, method: str) -> bool:
+    """Tell whether an estimator overrides a method.
+
+    Parameters
+    ----------
+    estimator : estimator
+    known : type
+        The class of the estimator, or a base of it, for which traits are registered.
+    method : str
+        The name of the method.
+    """
+    return method in vars(estimator) or _defined(
+        type(estimator), method
+    ) is not _defined(known, method)
+
+
+def _defined(kind: type, method: str) -> Any:
     # `getattr` would return a new function each time for `available_if` methods.
-    own, its = (getattr_static(kind, method, None) for kind in (type(estimator), known))
-    return own is not its or method in vars(estimator)
+    return next((vars(k)[method] for k in kind.__mro__ if method in vars(k)), None)
 
 
 def has_callbacks(estimator: Any) -> bool:
@@ -147,8 +170,8 @@ def has_callbacks(estimator: Any) -> bool:
 
 
 def _register_scikit_learns() -> None:
-    # Not imported: importing it takes longer than importing the rest of the package.
-    # No object can be of a type whose module is not loaded.
+    # The modules are not imported, because that takes longer than importing the rest of
+    # the package. If a module is not loaded, no object can be of its classes.
     for module in tuple(_to_register):
         if module in sys.modules:
             table = import_module("incremental._estimators.sklearn_traits")

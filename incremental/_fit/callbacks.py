@@ -25,13 +25,16 @@ from incremental._typing import Estimator
 
 
 class FitTasks:
-    """The fit, its passes and their blocks, as tasks of scikit-learn's callbacks.
+    """An observer that tells scikit-learn's callbacks of a fit.
+
+    To them the fit is a task. Its passes are tasks in it, and their blocks in these.
 
     Parameters
     ----------
-    estimator : estimator
-        With callbacks, during its fit.
+    estimator : Incremental
+        The wrapper that is being fitted and has the callbacks.
     max_iter : int
+        How many passes the fit makes at most.
     X, y : array-like or collection
         The arguments of the fit. Callbacks get X as it is, and y computed. The
         predictions that scorers ask for are computed too, from the same blocks as
@@ -57,7 +60,7 @@ class FitTasks:
         """Begin the task of a pass, and that of its next block."""
         n_blocks = len(progress.order)
         self._blocks_left = n_blocks - progress.place
-        while self._passes < len(progress.history):  # before a checkpoint
+        while self._passes < len(progress.history):  # made before it was resumed
             self._fit.subcontext(task_name="pass")
             self._passes += 1
         self._pass = self._begin(self._fit, "pass", max_subtasks=n_blocks)
@@ -84,16 +87,48 @@ class FitTasks:
         self._end(self._fit, lambda: fitting.estimator, on_data=True)
 
     def _begin_block(self) -> None:
+        """Begin the task of the next block, if there is one in the pass."""
         if self._blocks_left > 0:
             self._block = self._begin(self._pass, "block")
 
     def _begin(self, parent: Any, name: str, **options: Any) -> Any:
+        """Begin a task.
+
+        Parameters
+        ----------
+        parent : CallbackContext
+            The task that it is in.
+        name : str
+        **options
+            Arguments of scikit-learn's ``subcontext``.
+
+        Returns
+        -------
+        CallbackContext
+            The task.
+        """
         task = parent.subcontext(task_name=name, **options)
         return task.call_on_fit_task_begin(estimator=self._estimator)
 
     def _end(
         self, task: Any, load: Callable[[], Any], *, on_data: bool = False
     ) -> bool:
+        """End a task.
+
+        Parameters
+        ----------
+        task : CallbackContext
+        load : callable
+            ``load()`` returns the estimator as it is then. It is called once at most,
+            and only if a callback asks.
+        on_data : bool
+            Whether callbacks may ask for X and y.
+
+        Returns
+        -------
+        bool
+            Whether a callback wants the fit to stop.
+        """
         look = cache(lambda: self._look(load()))
         data = {"X": lambda: self._X, "y": lambda: self._compute_y(look()[1])}
         return bool(
@@ -105,7 +140,20 @@ class FitTasks:
         )
 
     def _look(self, learned: Estimator) -> tuple[Any, OnBlocks | None]:
-        """Return the fitted wrapper and, if X is lazy, its estimator on blocks."""
+        """Return what callbacks score with.
+
+        Parameters
+        ----------
+        learned : estimator
+            The estimator as it is now. It is copied.
+
+        Returns
+        -------
+        fitted : Incremental
+            The wrapper, fitted with the copy.
+        on_blocks : OnBlocks or None
+            The copy on the blocks of X; None if X is in memory.
+        """
         fitted = copy.copy(self._estimator)
         fitted.estimator_ = copy_estimator(learned)
         if self._blocks is None:
@@ -115,6 +163,7 @@ class FitTasks:
         )
 
     def _compute_y(self, on_blocks: OnBlocks | None) -> Any:
+        """Return y in memory, from the same read of the blocks as predictions."""
         if self._y is None or on_blocks is None:
             return dask.compute(self._y)[0]
         return on_blocks.gather()["y"]
@@ -128,7 +177,19 @@ class FitTasks:
 
 
 def _attributes(fitted: Any, on_blocks: OnBlocks | None) -> dict[str, Any]:
-    """Return the attributes, beside parameters, that callbacks need to score."""
+    """Return the attributes that a callback's copy of the wrapper needs to score.
+
+    Parameters
+    ----------
+    fitted : Incremental
+    on_blocks : OnBlocks or None
+        As `FitTasks._look` returns both.
+
+    Returns
+    -------
+    dict
+        The fitted estimator. If X is lazy, also the methods that predict and score.
+    """
     attributes = {"estimator_": fitted.estimator_}
     if on_blocks is None:
         return attributes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sklearn.base import clone
@@ -23,6 +24,7 @@ from incremental._fit.step import (
     FitAlone,
     Fitting,
     PartialFit,
+    Step,
     merge_fittings,
 )
 from incremental._graph.fold import Chain, Preparation
@@ -33,19 +35,25 @@ Function = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The chains of a pass.
+    """The chains of a pass, with what is done before and after their steps.
 
     Attributes
     ----------
     chains : list of Chain
+        Their states are of type `Fitting`.
     prepare : Preparation or None
+        What is done to each block before the steps take it. None if nothing is.
     join : callable
         Makes one fitting of the last states of the chains.
+    finish : callable
+        ``finish() -> Fitting`` lets the chains, which have not begun, learn from the
+        rows that wait at the end of a pass.
     """
 
     chains: list[Chain[Fitting]]
     prepare: Preparation | None
     join: Callable[[list[Fitting]], Fitting]
+    finish: Callable[[], Fitting]
 
 
 def arrange(
@@ -57,13 +65,17 @@ def arrange(
     ----------
     plan : FitPlan
     fresh : estimator
-        One that is not fitted, to clone.
+        An estimator that is not fitted. It is cloned.
     fitting : Fitting
         The state at which the chains begin. If it has no estimator, a clone of
         `fresh` is taken.
     expected : bytes or None
-        The digests of the blocks in the order of the pass; None if blocks are not
-        compared.
+        The digests of the blocks in the order of the pass, each `UNKNOWN` if it is
+        not known. None if blocks are not compared.
+
+    Returns
+    -------
+    Arrangement
     """
     work: list[Function] = [] if expected is None else [Recognise(plan.local)]
     name = "transform"
@@ -71,7 +83,8 @@ def arrange(
         work.append(Before(plan.before, plan.in_parts))
     if plan.merged:
         begun = fitting.estimator
-        work.append(FitAlone(fresh if begun is None else begun, plan.learner))
+        estimator = fresh if begun is None else begun
+        work.append(FitAlone(estimator, plan.step))
         name = "partial_fit"
         chains: list[Chain[Fitting]] = [Chain(fitting, merge_fittings, name="merge")]
         join: Callable[[list[Fitting]], Fitting] = _only
@@ -79,13 +92,23 @@ def arrange(
         if fitting.estimator is None:
             fitting = fitting._replace(estimator=clone(fresh, safe=False))
         chains, join = _parts(plan, fitting, work)
+    finish = partial(_finish, chains, join)
     first, *others = chains
     if expected is not None:
         # The first chain keeps the digests for all chains.
         first = first._replace(step=Compared(first.step, expected))
     chains = [one._replace(step=configured(one.step)) for one in (first, *others)]
     prepare = Preparation(configured(compose_left(*work)), name) if work else None
-    return Arrangement(chains, prepare, join)
+    return Arrangement(chains, prepare, join, finish)
+
+
+def _finish(
+    chains: Sequence[Chain[Fitting]], join: Callable[[list[Fitting]], Fitting]
+) -> Fitting:
+    steps = ((one.step, one.start) for one in chains)
+    return join(
+        [s.finish(start) if isinstance(s, Step) else start for s, start in steps]
+    )
 
 
 def _only(fittings: list[Fitting]) -> Fitting:
@@ -96,23 +119,25 @@ def _parts(
     plan: FitPlan, fitting: Fitting, work: list[Function]
 ) -> tuple[list[Chain[Fitting]], Callable[[list[Fitting]], Fitting]]:
     """Return one chain for each part, or one for the whole learner."""
-    whole = [Chain(fitting, plan.learner)]
+    whole = [Chain(fitting, plan.step)]
     if plan.parts is None:
         return whole, _only
-    learner, kind = plan.learner, plan.parts
-    bundle = rest_after(fitting.estimator, learner.passed)
+    learn, kind = plan.learn, plan.parts
+    bundle = rest_after(fitting.estimator, learn.passed)
     row_wise = set(plan.blocks.names) - {"X", "y"}
-    parts = kind.start(bundle, learner.params, row_wise, plan.n_outputs)
+    parts = kind.start(bundle, learn.params, row_wise, plan.n_outputs)
     n_chains = min(len(parts), plan.blocks.scheduler.n_threads)
     if n_chains < 2:
         return whole, _only
-    work.append(Divide(kind, _shell(bundle), learner.params))
+    divide = Divide(kind, _shell(bundle), learn.params)
+    work.append(divide)
     # As many chains as can run at once: more of them would only be more tasks.
     groups = [range(first, len(parts), n_chains) for first in range(n_chains)]
+    begun = fitting.map_rows(divide)
     chains = [
         Chain(
-            fitting._replace(estimator=[parts[number] for number in group]),
-            FitParts(learner, kind, group),
+            begun._replace(estimator=[parts[number] for number in group]),
+            replace(plan.step, learn=FitParts(learn, kind, group), classes=None),
         )
         for group in groups
     ]
@@ -125,28 +150,35 @@ def _parts(
         }
         kind.join(bundle, [learned[number] for number in range(len(parts))])
         rounded = any(one.rounded for one in fittings)
-        return fittings[0]._replace(estimator=fitting.estimator, rounded=rounded)
+        joined = fittings[0]._replace(estimator=fitting.estimator, rounded=rounded)
+        return joined.map_rows(_undivided)
 
     return chains, join
 
 
 def _shell(bundle: Any) -> Any:
-    """Return a bundle without its parts, so that these do not travel."""
+    """Return a bundle without its parts, so that no task has to carry these."""
     shell = copy.copy(bundle)
     shell.estimators_ = []
     return shell
 
 
+# A name that no parameter of an estimator can have.
+_TARGETS = "targets of all parts"
+
+
 @dataclass(frozen=True)
 class Divide:
-    """A function that replaces the y of a block by the targets of all parts.
+    """A function that adds the targets of all parts to a block.
 
     Parameters
     ----------
     kind : Parts
+        The rule that divides the bundle.
     bundle : estimator
+        The bundle, without its parts.
     params : dict
-        Parameters of its ``partial_fit``.
+        Parameters of its ``partial_fit`` that have no entry for each row.
     """
 
     kind: Parts
@@ -154,7 +186,7 @@ class Divide:
     params: Mapping[str, Any]
 
     def __call__(self, block: Block) -> Block:
-        """Return the block with these targets; unchanged if it has no rows.
+        """Return the block with the targets too; unchanged if it has no rows.
 
         Raises
         ------
@@ -165,40 +197,49 @@ class Divide:
             return block
         if self.params.get("classes") is not None:
             check_classes(block["y"], self.params["classes"])
-        return block.replace(y=self.kind.targets(self.bundle, block["y"]))
+        targets = self.kind.targets(self.bundle, block["y"])
+        return block.replace(**{_TARGETS: targets})
+
+
+def _undivided(block: Block) -> Block:
+    pieces = {name: piece for name, piece in block.items() if name != _TARGETS}
+    return Block(pieces, block.columns)
 
 
 @dataclass(frozen=True)
 class FitParts:
-    """A step that fits some parts of a bundle on one more block.
+    """A function that fits some parts of a bundle on one batch.
 
     Parameters
     ----------
-    learner : PartialFit
+    learn : PartialFit
         What is done with the whole bundle.
     kind : Parts
+        The rule that divides the bundle.
     numbers : sequence of int
-        Of the parts.
+        The numbers of the parts.
     """
 
-    learner: PartialFit
+    learn: PartialFit
     kind: Parts
     numbers: Sequence[int]
 
-    def __call__(self, fitting: Fitting, block: Block) -> Fitting:
-        """Return the fitting after one more block; its estimator is a list of parts."""
-        if n_rows(block["y"]) == 0:
-            return fitting
+    def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
+        """Return the fitting after one more batch; its estimator is a list of parts."""
+        targets = self.kind.select(batch[_TARGETS], self.numbers)
+        batch = _undivided(batch)
         fitted = [
-            self._fit(fitting._replace(estimator=part), number, block)
-            for part, number in zip(fitting.estimator, self.numbers, strict=True)
+            self._learn(number)(
+                fitting._replace(estimator=part), batch.replace(y=target)
+            )
+            for part, number, target in zip(
+                fitting.estimator, self.numbers, targets, strict=True
+            )
         ]
         return fitted[0]._replace(
-            estimator=[one.estimator for one in fitted],
-            rounded=any(one.rounded for one in fitted),
+            estimator=fitting.estimator, rounded=any(one.rounded for one in fitted)
         )
 
-    def _fit(self, fitting: Fitting, number: int, block: Block) -> Fitting:
-        params = self.kind.params(self.learner.params, number)
-        fit = replace(self.learner, params=params, passed=0)
-        return fit(fitting, block.replace(y=self.kind.target(block["y"], number)))
+    def _learn(self, number: int) -> PartialFit:
+        params = self.kind.params(self.learn.params, number)
+        return replace(self.learn, params=params, passed=0)

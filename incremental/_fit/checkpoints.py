@@ -1,9 +1,9 @@
 """Checkpoints: the progress of a fit, saved in files so that it can be resumed.
 
-A checkpoint is one file of four things. The first line names the format. The second
-is the SHA-256 of everything else. The third is the manifest, a line of JSON. The rest
-is a pickle. Whoever can write to the directory can therefore run code in the process
-that reads it.
+A checkpoint is one file of four parts. The first line names the format. The second
+line is the SHA-256 of everything else. The third line is the manifest, in JSON. The
+rest is a pickle. Whoever can write to the directory can therefore run code in the
+process that reads it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from incremental._fit.termination import Termination
 from incremental._fit.tokens import tokenize
 
 MAGIC = b"incremental checkpoint 4\n"
+# The names of a checkpoint, of one that no fit goes on from, and of an unfinished file.
 NAME = re.compile(r"(\d{12})\.checkpoint")
 FINISHED = re.compile(r"finished-\d{12}\.checkpoint")
 PART = re.compile(r"\d{12}\.checkpoint\.[0-9a-f]+\.part")
@@ -41,17 +42,19 @@ KEPT = 2
 
 
 class Checkpoints:
-    """The checkpoints of one fit. The fit owns their directory while it is entered.
+    """The checkpoints of one fit, as an observer that writes them.
+
+    Within its ``with`` block no other fit may use the directory.
 
     Parameters
     ----------
     url : str or path
-        The directory, or any URL that fsspec opens. It is made if it is not there.
+        The directory, a path or a URL that fsspec opens. It is made if need be.
     every : int
         How many blocks are fitted between two checkpoints.
     fingerprint : dict of str to str
-        What the fit depends on, see `fingerprint`. A checkpoint with another
-        fingerprint is refused.
+        What the fit depends on, as `fingerprint` returns it. A checkpoint with
+        another fingerprint is refused.
 
     Raises
     ------
@@ -97,7 +100,11 @@ class Checkpoints:
         self._termination.hold_back()
 
     def end_block(self, event: BlockFitted) -> bool:
-        """Save the progress if one is due, or if the process is asked to end."""
+        """Save the progress if a checkpoint is due, or if SIGTERM has come.
+
+        After SIGTERM the process ends here. Otherwise False is returned, because
+        checkpoints never stop a pass.
+        """
         asked_for = self._termination.asked_for
         if asked_for or event.progress.n_fitted % self.every == 0:
             self.save(replace(event.progress, fitting=event.load()))
@@ -106,7 +113,7 @@ class Checkpoints:
         return False
 
     def end_pass(self, progress: Progress) -> bool:
-        """Save the progress if the process is asked to end."""
+        """Save the progress and end the process, if SIGTERM has come."""
         if self._termination.asked_for:
             self.save(progress)
             self._termination.leave()
@@ -123,7 +130,7 @@ class Checkpoints:
         newest = _name(progress)
         self._write(newest, progress)
         self._own.add(newest)
-        # A later checkpoint was damaged, since the fit was resumed before it.
+        # The fit was resumed before any later checkpoint, so that those are damaged.
         kept = sorted(name for name in self._own if name <= newest)[-KEPT:]
         for name in [*self._own.difference(kept), *self._old]:
             self._remove(name)
@@ -169,16 +176,18 @@ class Checkpoints:
     def mark_finished(self, progress: Progress, *, keep: bool) -> None:
         """Mark the newest checkpoint as finished, so that no fit is resumed from it.
 
-        The mark is set before the estimator is handed over. A fit that is stopped
-        between the two begins anew. So no fit that is over is ever resumed. If the
-        mark cannot be set, a warning is given, since the fit has succeeded.
+        The mark is set before the wrapper gets the fitted estimator. If the process
+        is killed between the two, the next call of the fit begins anew. So no fit
+        that is over is ever resumed. If the mark cannot be set, a warning is given,
+        because the fit has succeeded.
 
         Parameters
         ----------
         progress : Progress
-            At the end of the fit.
+            The progress at the end of the fit.
         keep : bool
-            Whether to write a final checkpoint, if there is none at this block.
+            Whether the last checkpoints are kept. If none was written after the last
+            block, one is written now.
         """
         last = _name(progress)
         if keep and last not in self._own:
@@ -190,9 +199,14 @@ class Checkpoints:
             self._mark(max(self._own))
 
     def finish(self, *, keep: bool) -> None:
-        """Remove the checkpoints, or mark and keep the last two.
+        """Remove the checkpoints of this fit and of finished ones before it.
 
-        A failure is a warning, since the fit is over.
+        A failure gives a warning only, because the fit is over.
+
+        Parameters
+        ----------
+        keep : bool
+            Whether the last two checkpoints of this fit are marked as finished instead.
         """
         own = sorted(self._own, reverse=True)
         spare = KEPT - len(self._marked) if keep else 0
@@ -200,12 +214,14 @@ class Checkpoints:
             self._mark(name)
         old = [name for name in self._old if name not in self._marked]
         gone = [self._remove(name) for name in [*own[spare:], *old]]
-        # The mark is removed last, and only if all unmarked ones are gone.
+        # Marked ones go last, and only if no unmarked one is left: without the mark the
+        # next fit would go on from it.
         if all(gone) and not keep:
             for name in self._marked:
                 self._remove(name)
 
     def _mark(self, name: str) -> None:
+        """Mark a checkpoint as finished, by its name."""
         marked = f"finished-{name}"
         rename = partial(self._folder.rename, name, marked)
         advice = "Remove it, or the next fit there goes on from it."
@@ -214,6 +230,7 @@ class Checkpoints:
             self._marked.append(marked)
 
     def _remove(self, name: str) -> bool:
+        """Remove a file; return whether it is gone."""
         remove = partial(self._folder.remove, name)
         return self._try(remove, self._stays(name), "It is not needed any more.")
 
@@ -221,6 +238,20 @@ class Checkpoints:
         return f"The checkpoint {name} stays in {self._folder.path!r}"
 
     def _try(self, change: Callable[[], None], problem: str, advice: str) -> bool:
+        """Make a change to the directory; warn if it fails.
+
+        Parameters
+        ----------
+        change : callable
+            ``change()`` makes the change.
+        problem, advice : str
+            What the warning says before and after the error.
+
+        Returns
+        -------
+        bool
+            Whether the change was made.
+        """
         try:
             change()
         except Exception as error:
@@ -231,6 +262,7 @@ class Checkpoints:
         return True
 
     def _write(self, name: str, progress: Progress) -> None:
+        """Write a checkpoint of this name."""
         body = pickled(progress)
         manifest = {
             "pass": len(progress.history) + 1,
@@ -242,6 +274,18 @@ class Checkpoints:
         self._folder.write(name, MAGIC + _check(MAGIC + rest) + b"\n" + rest)
 
     def _compare(self, received: Mapping[str, str]) -> None:
+        """Check that a checkpoint is of this fit.
+
+        Parameters
+        ----------
+        received : dict of str to str
+            The fingerprint in the checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it differs from that of this fit.
+        """
         expected = self._fingerprint
         names = [*expected, *(name for name in received if name not in expected)]
         differ = [
@@ -264,18 +308,20 @@ def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     parameters : dict
-        Parameters of the wrapper, of its estimator and of the fit.
+        The parameters of the wrapper and of the fit, by name.
     data : dict
-        What identifies the data.
+        What the data can be recognised by, without reading them, under names that a
+        message can show.
 
     Returns
     -------
     dict of str to str
+        A text for each thing that the fit depends on, by its name in messages.
 
     Raises
     ------
     TypeError
-        If equal values cannot be recognised as equal; a note names the parameter.
+        If a value has no text that is the same in each process; a note names it.
     """
     packages = ("dask-incremental", "numpy", "scikit-learn")
     versions = {f"the version of {name}": version(name) for name in packages}
@@ -296,6 +342,7 @@ _ABOUT_DISPLAY = {"display", "print_changed_only"}
 
 
 def _described(value: Any) -> str:
+    """Return a text for a value, which is the same for equal values."""
     if isinstance(value, str | int | float | bool | None):
         return repr(value)
     if isinstance(value, type):
@@ -318,7 +365,7 @@ def pickled(value: Any) -> bytes:
     Raises
     ------
     TypeError
-        If neither can.
+        If both fail.
     """
     try:
         return pickle.dumps(value, protocol=5)
@@ -334,15 +381,28 @@ def pickled(value: Any) -> bytes:
 
 
 def _name(progress: Progress) -> str:
+    """Return the name of the file that a progress is saved in."""
     return f"{progress.n_fitted:012d}.checkpoint"
 
 
 def _check(data: bytes) -> bytes:
+    """Return the SHA-256 of data, in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest().encode()
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Split a checkpoint into its manifest and its pickle.
+    """Split the content of a checkpoint, and check that it is intact.
+
+    Parameters
+    ----------
+    data : bytes
+        All that is in the file.
+
+    Returns
+    -------
+    manifest : dict
+    body : bytes
+        The pickle.
 
     Raises
     ------

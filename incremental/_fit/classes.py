@@ -33,14 +33,14 @@ def find_classes(estimator: Estimator, y: Any) -> Any:
     Parameters
     ----------
     estimator : estimator
-        The classifier that asks.
-    y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
+        The classifier that needs the classes.
+    y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs)
 
     Returns
     -------
     ndarray of shape (n_classes,), or a list of them
-        A list has one entry for each output. If the estimator takes several outputs
-        as labels, the classes are the numbers of the outputs.
+        A list has one entry for each column of y. If the columns are labels to the
+        estimator (multilabel), the classes are the numbers of the columns.
 
     Raises
     ------
@@ -71,6 +71,7 @@ def as_classes(classes: Any) -> Any:
     Returns
     -------
     array-like
+        `classes`, or a sorted list of a set.
 
     Raises
     ------
@@ -94,10 +95,17 @@ def as_classes(classes: Any) -> Any:
 def check_classes(y: Any, classes: Any) -> None:
     """Check that y holds only known classes.
 
+    Parameters
+    ----------
+    y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
+        The y of one block.
+    classes : array-like of shape (n_classes,), or a list of them
+        The known classes, of each column of y if they are a list.
+
     Raises
     ------
     ValueError
-        If not, or if values are missing. The message names up to ten classes.
+        If y holds another class or a missing value.
     """
     columns = _columns(y)
     per_output = classes if _is_nested(classes) else [classes]
@@ -115,7 +123,7 @@ def check_classes(y: Any, classes: Any) -> None:
 
 
 def _listed(classes: Any) -> str:
-    """List classes, or the first of them and how many there are."""
+    """List classes for a message: all, or the first few and how many there are."""
     values = np.asarray(classes).tolist()
     if len(values) <= _MOST_LISTED:
         return str(values)
@@ -128,16 +136,18 @@ def n_outputs(y: Any) -> int:
     if y is None:
         return 1
     shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
-    # An array may not know how many columns it has.
+    # A dask array may not know its number of columns: it is NaN, unequal to itself.
     counted = len(shape) == 2 and shape[1] == shape[1]
     return int(shape[1]) if counted else 1
 
 
 def _is_nested(classes: Any) -> bool:
+    """Tell whether there are classes for each of several columns of y."""
     return len(classes) > 0 and np.ndim(classes[0]) == 1
 
 
 def _columns(y: Any) -> list[Any]:
+    """Return the columns of y, as a list of arrays."""
     values = np.asarray(y)
     return [values] if values.ndim == 1 else list(values.T)
 
@@ -147,12 +157,14 @@ def _unique_in(block: Block) -> list[Any]:
 
 
 def _unique(y: Any) -> list[Any]:
+    """Return the classes in each column of y. Raise if a value is missing."""
     columns = _columns(y)
     _check_missing(columns)
     return [np.unique(column) for column in columns]
 
 
 def _unknown(column: Any, known: Any) -> Any:
+    """Return the values of a column that are no known classes."""
     try:
         return column[~np.isin(column, known)]
     except TypeError:
@@ -161,6 +173,13 @@ def _unknown(column: Any, known: Any) -> Any:
 
 
 def _check_missing(columns: list[Any]) -> None:
+    """Check that no value of y is missing.
+
+    Raises
+    ------
+    ValueError
+        If values are missing; the message says how many.
+    """
     missing = sum(_count_missing(column) for column in columns)
     if missing:
         raise ValueError(
@@ -182,5 +201,17 @@ def _count_missing(column: Any) -> int:
 
 
 def _join(found: list[list[Any]]) -> Any:
+    """Unite the classes that were found in blocks.
+
+    Parameters
+    ----------
+    found : list of list of ndarray
+        For each block, the classes in each column of y.
+
+    Returns
+    -------
+    ndarray, or a list of them
+        A list if y has several columns.
+    """
     per_output = [reduce(np.union1d, parts) for parts in zip(*found, strict=True)]
     return per_output[0] if len(per_output) == 1 else per_output

@@ -19,22 +19,24 @@ from incremental._fit.tokens import tokenize
 from incremental._graph.blocks import Blocks
 from incremental._graph.fold import map_blocks
 
+# It stands for the digest of a block that was not read before.
 UNKNOWN = bytes(DIGEST_SIZE)
 
+# About how many rows of a block are in its digest.
 _ROWS = 64
 
 
 def digest(block: Block, stages: Sequence[Stage] = ()) -> bytes:
-    """Describe a block by its lengths, names and types, and by some of its rows.
+    """Return the digest of a block, made of its lengths, names, types and some rows.
 
-    These rows are the first, the last and some spread evenly between. The memory
-    layout of the block makes no difference.
+    These rows are the first, the last and some spread evenly between. The memory layout
+    of the block makes no difference. All blocks without rows have the same digest.
 
     Parameters
     ----------
     block : Block
     stages : sequence of Stage
-        Row-local stages that X has still to go through.
+        Row-local stages that X has still to go through. The rows go through them.
     """
     found = blake2b(digest_size=DIGEST_SIZE)
     if n_rows(block["X"]):
@@ -49,7 +51,10 @@ def digest(block: Block, stages: Sequence[Stage] = ()) -> bytes:
 
 
 def _some_rows(piece: Any) -> list[Any]:
-    """Cut rows out with slices: one by one would take ten times as long."""
+    """Cut rows out of a piece of a block with slices.
+
+    To cut them out one by one would take ten times as long.
+    """
     step = -(-n_rows(piece) // _ROWS)
     return [
         take_rows(piece, slice(None, None, step)),
@@ -64,7 +69,7 @@ def _parts(rows: Any) -> list[bytes]:
             return [repr((rows.name, _type(rows.dtype))).encode(), *_values(rows)]
         types = list(map(_type, rows.dtypes.to_numpy()))
         about = repr([list(rows.columns), types]).encode()
-        # All columns of a type at once: one at a time takes many times as long.
+        # All columns of one type are taken at once: one by one takes far longer.
         alike = [np.flatnonzero(np.equal(types, one)) for one in dict.fromkeys(types)]
         groups = (rows.iloc[:, at] for at in alike) if len(alike) > 1 else (rows,)
         return [about, *(part for one in groups for part in _values(one))]
@@ -72,16 +77,18 @@ def _parts(rows: Any) -> list[bytes]:
 
 
 def _values(rows: Any) -> list[bytes]:
+    """Return the bytes of the values in a frame or series."""
     return _parts(rows.to_numpy())
 
 
 def _type(dtype: Any) -> str:
+    """Return the name of a type, with its byte order if it is of NumPy."""
     return dtype.str if isinstance(dtype, np.dtype) else dtype.name
 
 
 @dataclass(frozen=True)
 class Recognise:
-    """A function that stores in a block its digest.
+    """A function that returns a block with its digest in it.
 
     Parameters
     ----------
@@ -98,14 +105,14 @@ class Recognise:
 
 @dataclass(frozen=True)
 class Compared:
-    """A step that first checks the digest of the block, and then keeps it.
+    """A step that checks the digest of a block before it calls another step.
 
     Parameters
     ----------
     step : callable
-        ``step(fitting, block) -> Fitting``
+        The other step: ``step(fitting, block) -> Fitting``.
     expected : bytes
-        The digests of the blocks in the order of the pass. `UNKNOWN` fits any.
+        The digests of the blocks in the order of the pass. `UNKNOWN` fits any block.
     """
 
     step: Callable[[Fitting, Any], Fitting]
@@ -127,17 +134,18 @@ class Compared:
 
 
 def digests_of_some(blocks: Blocks, positions: Sequence[int]) -> dict[int, bytes]:
-    """Read the first, the middle and the last of the given blocks.
+    """Read the first, the middle and the last of some blocks.
 
     Parameters
     ----------
     blocks : Blocks
     positions : sequence of int
+        The positions of these blocks. There is at least one.
 
     Returns
     -------
     dict of int to bytes
-        Their digests by their positions.
+        The digests of the blocks that were read, by position.
     """
     chosen = sorted({positions[at] for at in (0, len(positions) // 2, -1)})
     return _read(blocks, chosen)
@@ -146,8 +154,8 @@ def digests_of_some(blocks: Blocks, positions: Sequence[int]) -> dict[int, bytes
 def check_same(blocks: Blocks, progress: Progress) -> None:
     """Read some blocks again and compare them with what was read before.
 
-    These are the held-out blocks that are known, and of the fitted blocks the first,
-    the last and a random one between.
+    All held-out blocks with a known digest are read. Of the fitted blocks the first,
+    the last and a random one between are read.
 
     Parameters
     ----------
@@ -177,9 +185,9 @@ def check_digests(
     ----------
     blocks : Blocks
     expected : dict of int to bytes
-        The digest of each block, by its position.
+        The digest of each block to read, by its position.
     whose : str, default=""
-        Whose blocks they are, for the message.
+        What stands after the block in the message, such as ``"of validation_data "``.
 
     Raises
     ------
@@ -196,6 +204,7 @@ def check_digests(
 
 
 def _read(blocks: Blocks, positions: Sequence[int]) -> dict[int, bytes]:
+    """Read the blocks at these positions; return their digests by position."""
     found = map_blocks(blocks, digest, name="recognise", order=positions)
     return dict(zip(positions, found, strict=True))
 

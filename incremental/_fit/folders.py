@@ -32,7 +32,16 @@ _LONGEST = 1_000
 
 
 def open_folder(url: Any) -> LocalFolder | RemoteFolder:
-    """Return the folder at a path or URL, made if it is not there.
+    """Return the folder at a path or URL. It is made if it is not there.
+
+    Parameters
+    ----------
+    url : str or path
+        A path, or a URL that fsspec opens.
+
+    Returns
+    -------
+    LocalFolder or RemoteFolder
 
     Raises
     ------
@@ -65,6 +74,7 @@ class LocalFolder:
     Parameters
     ----------
     path : str
+        The path of the directory. It is made if it is not there.
     """
 
     def __init__(self, path: str) -> None:
@@ -84,7 +94,7 @@ class LocalFolder:
         RuntimeError
             If another process uses the folder.
         FileExistsError
-            If something other than a lock file has its name.
+            If the name of the lock file is taken by something else.
         """
         path = self._at(LOCK)
         _LOCKED.add(self)
@@ -110,7 +120,7 @@ class LocalFolder:
                 if holder and not _about(holder):
                     raise _in_place_of_lock(path, f"begins with {holder[:40]!r}")
                 self._has = True
-            else:  # removed by the one that had it
+            else:  # the process that had the lock has removed the file
                 file.close()
         os.ftruncate(file.fileno(), 0)
         file.seek(0)
@@ -125,7 +135,7 @@ class LocalFolder:
         with file:
             if has and sys.platform != "win32":
                 self._remove_lock()
-        if has and sys.platform == "win32":  # where no file that is open is removed
+        if has and sys.platform == "win32":  # where an open file cannot be removed
             self._remove_lock()
 
     def forget_lock(self) -> None:
@@ -135,6 +145,7 @@ class LocalFolder:
         self._lock, self._has = None, False
 
     def _remove_lock(self) -> None:
+        """Remove the lock file; warn if that fails."""
         try:
             self.remove(LOCK)
         except OSError as error:
@@ -166,7 +177,7 @@ class LocalFolder:
             return file.read()
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file that is there either as a whole or not at all."""
+        """Write a file so that it is there as a whole or not at all."""
         part = self._at(f"{name}.{uuid4().hex}.part")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
@@ -200,6 +211,7 @@ class LocalFolder:
         return os.path.join(self.path, name)
 
     def _is_there(self, number: int) -> bool:
+        """Tell whether an open file, given by its number, is still the lock file."""
         with suppress(FileNotFoundError):
             return os.path.samestat(os.fstat(number), os.stat(self._at(LOCK)))
         return False
@@ -213,7 +225,9 @@ class RemoteFolder:
     Parameters
     ----------
     files : fsspec.AbstractFileSystem
+        The file system.
     path : str
+        The path of the folder in it. The folder is made if it is not there.
     """
 
     def __init__(self, files: Any, path: str) -> None:
@@ -235,7 +249,7 @@ class RemoteFolder:
         holder = self._holder()
         if holder is None or _is_dead(holder):
             self._files.pipe_file(self._at(LOCK), mine)
-            holder = self._holder()  # which may be another one by now
+            holder = self._holder()  # another process may have written it too
         if holder != mine:
             raise _in_use(self.path, (holder or b"").decode(errors="replace"))
 
@@ -258,7 +272,7 @@ class RemoteFolder:
         self._lock = b""
 
     def names(self, name: re.Pattern[str]) -> list[str]:
-        """Return the names of files that match, in order."""
+        """Return the sorted names of the files that match a pattern."""
         self._files.invalidate_cache()
         try:
             found = self._files.ls(self.path, detail=True)
@@ -268,7 +282,7 @@ class RemoteFolder:
         return sorted(filter(name.fullmatch, files))
 
     def read(self, name: str) -> bytes:
-        """Return what is in a file."""
+        """Return the content of a file."""
         return bytes(self._files.cat_file(self._at(name)))
 
     def write(self, name: str, data: bytes) -> None:
@@ -294,6 +308,7 @@ class RemoteFolder:
         return f"{self.path.rstrip('/')}/{name}"
 
     def _holder(self) -> bytes | None:
+        """Return what is in the lock file; None if there is none."""
         self._files.invalidate_cache()
         try:
             return self.read(LOCK)
@@ -309,8 +324,8 @@ def _forget_locks() -> None:
         folder.forget_lock()
 
 
-# A forked child must forget the locks. It would keep the lock of a parent that was
-# killed, and remove the lock of a parent that still runs.
+# A forked child must forget the locks. Otherwise it would keep the lock of a parent
+# that was killed, and remove the lock of a parent that still runs.
 if sys.platform != "win32":
     os.register_at_fork(after_in_child=_forget_locks)
 
@@ -323,7 +338,19 @@ _FLAGS = (
 
 
 def _open(path: str, flags: int) -> int:
-    """Open a file and let nobody else write to it, whatever the umask is."""
+    """Open a file that nobody else may write to, whatever the umask is.
+
+    Parameters
+    ----------
+    path : str
+    flags : int
+        As for `os.open`.
+
+    Returns
+    -------
+    int
+        The number of the open file.
+    """
     number = os.open(path, flags, 0o600)
     if os.name == "posix":
         os.fchmod(number, 0o600)
@@ -331,12 +358,18 @@ def _open(path: str, flags: int) -> int:
 
 
 def _open_lock(path: str) -> FileIO:
-    """Open the lock file, or make it. Anything else of that name is refused."""
+    """Open the lock file, or make it.
+
+    Raises
+    ------
+    FileExistsError
+        If anything else has that path.
+    """
     flags = os.O_RDWR | _FLAGS
     while True:
         with suppress(FileExistsError):
             return FileIO(_open(path, flags | os.O_CREAT | os.O_EXCL), "r+")
-        with suppress(FileNotFoundError):  # which it may be by now
+        with suppress(FileNotFoundError):  # another process may have removed it
             about = os.lstat(path)
             if not stat.S_ISREG(about.st_mode):
                 raise _in_place_of_lock(path, "is no regular file")
@@ -348,6 +381,7 @@ def _open_lock(path: str) -> FileIO:
 
 
 def _in_place_of_lock(path: str, why: str) -> FileExistsError:
+    """Return the error for something that has the name of the lock file."""
     return FileExistsError(
         f"{path!r} {why}; expected no file of that name in the directory of "
         "`checkpoint`, or one that a fit left there. Rename it, or take another "
@@ -364,6 +398,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _myself() -> bytes:
+    """Return what this process writes to a lock file: who it is, in JSON."""
     about = {
         "host": platform.node(),
         "processes": _processes(),
@@ -376,7 +411,7 @@ def _myself() -> bytes:
 
 
 def _about(holder: bytes) -> dict[str, Any]:
-    """Return what a lock file says of its process; {} if it is no lock file."""
+    """Return what a lock file says of its process; {} for any other content."""
     try:
         about = json.loads(holder)
     except ValueError:
@@ -386,7 +421,7 @@ def _about(holder: bytes) -> dict[str, Any]:
 
 
 def _is_dead(holder: bytes) -> bool:
-    """Tell whether the process of a lock was on this machine and has ended."""
+    """Tell whether the process that wrote a lock file ran here and has ended."""
     about = _about(holder)
     same = about.get("host") == platform.node()
     # On Windows `os.kill` would end the process.
@@ -402,7 +437,11 @@ def _is_dead(holder: bytes) -> bool:
 
 
 def _processes() -> str:
-    """Name the set of process numbers: on Linux the container and its boot."""
+    """Return a name for the set of processes that have their numbers in common.
+
+    On Linux it is made of the boot of the machine and the container. Elsewhere it is
+    empty.
+    """
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -411,7 +450,10 @@ def _processes() -> str:
 
 
 def _started(process: int) -> str:
-    """Return when a process began, to tell it from one with a reused number."""
+    """Return when a process began, or an empty text if that is unknown.
+
+    It tells the process from a later one with the same number.
+    """
     try:
         with open(f"/proc/{process}/stat") as file:
             return file.read().rpartition(")")[2].split()[19]
@@ -420,6 +462,7 @@ def _started(process: int) -> str:
 
 
 def _in_use(path: str, holder: str) -> RuntimeError:
+    """Return the error for a folder that another process, the holder, uses."""
     return RuntimeError(
         f"checkpoint={path!r} is in use by another fit: {holder}. Take a directory for "
         f"each fit, or wait for the end of that one. If it has ended, remove the file "
@@ -428,8 +471,16 @@ def _in_use(path: str, holder: str) -> RuntimeError:
 
 
 def _lock_file(number: int) -> None:
+    """Lock an open file, given by its number, without waiting.
+
+    Raises
+    ------
+    OSError
+        If another process has locked it, or if it cannot be locked.
+    """
     if sys.platform == "win32":
-        os.lseek(number, 1 << 20, os.SEEK_SET)  # so that who has it can be read
+        # Far behind the text: others cannot read bytes that are locked.
+        os.lseek(number, 1 << 20, os.SEEK_SET)
         msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
         os.lseek(number, 0, os.SEEK_SET)
     else:
@@ -437,7 +488,13 @@ def _lock_file(number: int) -> None:
 
 
 def _make_folders(path: str) -> None:
-    """Make a directory and its parents for this user, and sync their names."""
+    """Make a directory and those above it for this user. All survive a power cut.
+
+    Raises
+    ------
+    NotADirectoryError
+        If one of the paths is a file.
+    """
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)
@@ -454,7 +511,13 @@ def _make_folders(path: str) -> None:
 
 
 def _check_folder(path: str) -> None:
-    """Check that nobody else may write to a directory or replace it."""
+    """Check that nobody else may write to a directory or replace it.
+
+    Raises
+    ------
+    PermissionError
+        If others may.
+    """
     if os.name != "posix":
         return
     if os.path.isdir(path):
@@ -470,6 +533,7 @@ def _check_folder(path: str) -> None:
 
 
 def _check_parents(path: str) -> None:
+    """Check that nobody else may write to the directories above a path."""
     while (parent := os.path.dirname(path)) != path:
         path = parent
         if not os.path.isdir(path):
@@ -487,6 +551,19 @@ def _check_parents(path: str) -> None:
 
 
 def _check_file(path: str, about: os.stat_result) -> None:
+    """Check that nobody else may have written a checkpoint.
+
+    Parameters
+    ----------
+    path : str
+    about : os.stat_result
+        What the system says of the file.
+
+    Raises
+    ------
+    PermissionError
+        If others may have, or if it is no regular file.
+    """
     what = f"The checkpoint {path!r} is a file"
     if not stat.S_ISREG(about.st_mode):
         raise PermissionError(
@@ -503,6 +580,20 @@ def _check_file(path: str, about: os.stat_result) -> None:
 
 
 def _check_mode(about: os.stat_result, what: str, advice: str) -> None:
+    """Check that neither the group nor everybody may write to a file or directory.
+
+    Parameters
+    ----------
+    about : os.stat_result
+        What the system says of it.
+    what, advice : str
+        What the message begins and ends with.
+
+    Raises
+    ------
+    PermissionError
+        If they may.
+    """
     for bit, who in ((stat.S_IWOTH, "everybody"), (stat.S_IWGRP, "its group")):
         if about.st_mode & bit:
             raise PermissionError(f"{what} that {who} may write to. {_WHY} {advice}")

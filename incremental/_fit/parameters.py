@@ -17,24 +17,30 @@ def check_batch_size(batch_size: Any) -> None:
     Raises
     ------
     ValueError
-        If it is neither None nor an integer of 1 or more.
+        If it is neither None, ``"auto"`` nor an integer of 1 or more.
     """
-    if batch_size is not None and not _is_count(batch_size):
+    auto = isinstance(batch_size, str) and batch_size == "auto"
+    if batch_size is not None and not auto and not _is_count(batch_size):
         raise ValueError(
-            f"batch_size must be None or an integer of 1 or more, got {batch_size!r}. "
-            "It is the number of rows for each call of `partial_fit`."
+            "batch_size must be None, 'auto' or an integer of 1 or more, got "
+            f"{batch_size!r}. It is the number of rows for each call of `partial_fit`."
         )
 
 
 def check_passes(model: Any) -> None:
-    """Check the parameters of a wrapper that its passes depend on.
+    """Check the parameters that the passes of a fit depend on.
+
+    Parameters
+    ----------
+    model : Incremental
+        The wrapper that has the parameters.
 
     Raises
     ------
     ValueError
         If one is out of its range.
     TypeError
-        If there is no score to stop by.
+        If the estimator has no score or loss by which to stop, or `scoring` is none.
     """
     for name in ("max_iter", "n_iter_no_change", "checkpoint_every"):
         if not _is_count(value := getattr(model, name)):
@@ -69,7 +75,7 @@ def check_passes(model: Any) -> None:
 
 
 def _check_judged(estimator: Estimator) -> None:
-    """Check that the estimator has a training score to stop by."""
+    """Check that an estimator has a loss or a score on what it learned from."""
     if not hasattr(last_step(estimator), "score"):
         raise TypeError(
             f"tol needs an estimator with a loss or a score, got "
@@ -79,6 +85,7 @@ def _check_judged(estimator: Estimator) -> None:
 
 
 def _is_count(value: Any) -> bool:
+    """Tell whether a value is an integer of 1 or more."""
     integral = isinstance(value, Integral) and not isinstance(value, bool)
     return integral and int(value) >= 1
 

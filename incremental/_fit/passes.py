@@ -12,8 +12,11 @@ import numpy as np
 
 from incremental._estimators.copying import copy_estimator
 from incremental._fit.progress import BlockFitted, Observer, Progress
+from incremental._fit.row_shuffle import Mixing
 from incremental._fit.step import Fitting
 
+# ``watch(place, load)`` is called after the block at each place of a run, counted from
+# 0. ``load()`` returns the fitting after it. If `watch` returns True, the run stops.
 Watch = Callable[[int, Callable[[], Fitting]], bool]
 
 
@@ -28,11 +31,17 @@ def begin(
     Parameters
     ----------
     n_blocks : int
+        How many blocks the data have.
     fitting : Fitting
+        The state before the first block. It may have no estimator.
     rng : numpy.random.RandomState
-        Draws the blocks that are held out.
+        Draws the blocks that are held out, and later the order of each pass.
     validation_fraction : float, optional
-        The share of the blocks that is held out.
+        The share of the blocks that is held out. By default no blocks are.
+
+    Returns
+    -------
+    Progress
 
     Raises
     ------
@@ -54,36 +63,48 @@ def begin(
 
 @dataclass(frozen=True)
 class Passes:
-    """The passes of a fit.
+    """The passes of a fit: how each is made and recorded, and when the fit stops.
 
     Parameters
     ----------
     n_blocks : int
+        How many blocks the data have.
     run : callable
         ``run(progress, watch) -> (Fitting, int)`` fits the next blocks of a pass.
         After each block it calls ``watch(place, load)``, unless `watch` is None. The
         integer is the number of blocks of the pass that should then be fitted.
+    end_rows : callable
+        ``end_rows(progress) -> Fitting`` lets the estimator learn from the rows that
+        wait at the end of a pass.
     max_iter : int
+        How many passes are made at most.
     shuffle : bool
         Whether each pass takes the blocks in a random order.
+    shuffle_rows : bool
+        Whether rows are mixed in each pass.
     score : callable, optional
-        ``score(estimator, held_out) -> float``, on rows that are not fitted.
+        ``score(estimator, held_out) -> float`` scores an estimator on rows that are not
+        fitted. `held_out` are the positions of the blocks that are held out.
     early_stopping : bool
         Whether `score` decides when to stop and which estimator to keep.
     tol : float, optional
-        By how much a pass must be better to count as progress. If None, any gain
-        counts with `early_stopping`; otherwise the fit is not stopped.
+        By how much a pass must be better than the best one before to count as
+        progress. If None, all passes are made, unless `early_stopping` is True: then
+        any gain counts as progress.
     n_iter_no_change : int
-        How many passes without progress end the fit.
+        How many passes in a row without progress end the fit.
     observers : sequence of Observer
+        They are told of each block and pass, in this order.
     verbose : int
         Whether to print a line after each pass.
     """
 
     n_blocks: int
     run: Callable[..., tuple[Fitting, int]]
+    end_rows: Callable[[Progress], Fitting]
     max_iter: int = 1
     shuffle: bool = False
+    shuffle_rows: bool = False
     score: Callable[..., float] | None = None
     early_stopping: bool = False
     tol: float | None = None
@@ -92,7 +113,19 @@ class Passes:
     verbose: int = 0
 
     def finish(self, progress: Progress) -> Progress:
-        """Make the passes that are left; return the best estimator if one is kept."""
+        """Make the passes that are left.
+
+        Parameters
+        ----------
+        progress : Progress
+            How far the fit has come.
+
+        Returns
+        -------
+        Progress
+            The progress at the end. If a best estimator was kept, it has become the
+            estimator of the fitting.
+        """
         while not self._is_over(progress):
             progress = self._one_pass(progress)
         if progress.best is None:
@@ -118,19 +151,30 @@ class Passes:
             observer.begin_pass(progress)
         while not progress.stop and progress.place < len(progress.order):
             progress = self._run(progress, began)
+        fitting = progress.fitting
+        if fitting.waiting.n_rows or fitting.mixing.shares:
+            progress = replace(progress, fitting=self.end_rows(progress))
         if progress.fitting.n_rows == 0:
             raise ValueError("X has no rows in any block; expected at least one.")
         progress = self._record(progress, time.perf_counter() - began)
         if self.verbose:
             print(self._describe(progress.history[-1]))  # noqa: T201
         for observer in self.observers:
-            # `Checkpoints` is the last observer: it sees if an earlier one stopped.
+            # `Checkpoints` comes last, so that it saves that an earlier one stopped.
             stop = observer.end_pass(progress) or progress.stop
             progress = replace(progress, stop=stop)
         return progress
 
     def _run(self, progress: Progress, began: float) -> Progress:
-        """Fit the next blocks of a pass."""
+        """Fit the next blocks of a pass, and tell the observers of each.
+
+        Parameters
+        ----------
+        progress : Progress
+        began : float
+            The time at which the pass began, by `time.perf_counter`. For a resumed
+            pass, the time at which it would have begun without the interruption.
+        """
         current = progress
 
         def watch(place: int, load: Callable[[], Fitting]) -> bool:
@@ -155,6 +199,7 @@ class Passes:
         return replace(current, fitting=fitting, place=place)
 
     def _describe(self, record: dict[str, Any]) -> str:
+        """Return the line that is printed for the record of a pass."""
         judged = (
             f"{name} {record[name]:.6g}, "
             for name in ("score", "loss")
@@ -167,14 +212,26 @@ class Passes:
         )
 
     def _draw(self, progress: Progress) -> Progress:
-        """Draw the order of the next pass."""
+        """Draw the order of the next pass, and keep the counts at its beginning."""
         order = [at for at in range(self.n_blocks) if at not in set(progress.held_out)]
         if self.shuffle:
             order = [order[at] for at in progress.rng.permutation(len(order))]
-        before = progress.fitting._replace(estimator=None)
-        return replace(progress, order=tuple(order), before=before)
+        fitting = progress.fitting
+        if self.shuffle_rows:
+            seed = int(progress.rng.randint(2**31))
+            fitting = fitting._replace(mixing=Mixing(seed))
+        before = fitting._replace(estimator=None)
+        return replace(progress, order=tuple(order), before=before, fitting=fitting)
 
     def _record(self, progress: Progress, seconds: float) -> Progress:
+        """Add the record of the pass that has ended, and judge whether it was progress.
+
+        Parameters
+        ----------
+        progress : Progress
+        seconds : float
+            How long the pass took.
+        """
         fitting, before = progress.fitting, progress.before or Fitting(None)
         score = loss = None
         judged = fitting.n_judged - before.n_judged
@@ -208,6 +265,14 @@ class Passes:
         return progress if self.tol is None else self._count_stale(progress, merit)
 
     def _count_stale(self, progress: Progress, merit: float) -> Progress:
+        """Count the passes in a row that were no progress, with the one that has ended.
+
+        Parameters
+        ----------
+        progress : Progress
+        merit : float
+            How good the pass was: its score, or minus its loss.
+        """
         better = merit > progress.best_merit + (self.tol or 0.0)
         return replace(
             progress,
@@ -217,6 +282,7 @@ class Passes:
 
 
 def _keep_best(progress: Progress, score: float) -> Progress:
+    """Keep a copy of the estimator if its validation score is the best so far."""
     if progress.best is not None and not score > progress.best_score:
         return progress
     return replace(

@@ -11,6 +11,7 @@ from typing import Any
 from incremental._blocks.stages import Stage
 from incremental._estimators.composition import (
     leading_steps,
+    least_rows,
     rest_after,
     steps_before_last,
     transform,
@@ -19,7 +20,9 @@ from incremental._estimators.copying import Travelling, writes_to_input
 from incremental._estimators.merge import merges
 from incremental._estimators.parts import Parts
 from incremental._estimators.traits import has_callbacks, traits_of
-from incremental._fit.step import PartialFit
+from incremental._fit.batches import Batching
+from incremental._fit.row_shuffle import RowShuffle
+from incremental._fit.step import PartialFit, Step
 from incremental._graph.blocks import Blocks
 from incremental._typing import Estimator
 
@@ -35,8 +38,11 @@ class Options:
     params : dict
         Parameters of ``partial_fit`` that have no entry for each row.
     batch_size : int or None
+        The number of rows of a batch. None: a batch is a block.
+    shuffle : RowShuffle or None
+        How rows are mixed; None if they keep their order.
     judged : bool
-        Whether the estimator is judged on the blocks that it learns from.
+        Whether the estimator is judged on each block after it learned from it.
     cached_rows : int
         How many rows of X fit in the processor's cache.
     n_outputs : int
@@ -45,6 +51,7 @@ class Options:
 
     params: Mapping[str, Any]
     batch_size: int | None = None
+    shuffle: RowShuffle | None = None
     judged: bool = False
     cached_rows: int = 1
     n_outputs: int = 1
@@ -52,23 +59,26 @@ class Options:
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How a pass takes its blocks.
+    """A plan for a pass: what runs in parallel, and where X goes through stages.
 
     Attributes
     ----------
     blocks : Blocks
         The blocks to read, without the stages that are in `local`.
-    learner : PartialFit
-        The step. It holds the stages that X goes through batch by batch.
+    learn : PartialFit
+        What is done with a batch.
+    step : Step
+        What is done with a block. It holds the stages that X goes through batch by
+        batch.
     local : tuple of Stage
-        The last row-local stages of X, which `blocks` leaves out.
+        The stages at the end of those that X goes through, as far back as they are
+        row-local.
     before : tuple of Stage
         The stages that X goes through in tasks before the step.
     merged : bool
-        Whether an estimator of its own learns from each block, in parallel, and
-        these are then merged.
+        Whether new estimators learn from each block, in parallel, and are merged.
     parts : Parts or None
-        How the learner divides into chains; None if it does not.
+        How the estimator divides into chains; None if it does not.
     n_outputs : int
         How many columns y has.
     in_parts : bool
@@ -78,7 +88,8 @@ class FitPlan:
     """
 
     blocks: Blocks
-    learner: PartialFit
+    learn: PartialFit
+    step: Step
     local: tuple[Stage, ...] = ()
     before: tuple[Stage, ...] = ()
     merged: bool = False
@@ -103,7 +114,7 @@ def plan_fit(
     estimator : estimator
         The estimator that will learn.
     blocks : Blocks
-        The blocks of X, y and the row-wise parameters.
+        The blocks of X, y and the parameters that have an entry for each row.
     options : Options
     later : bool
         Whether the first pass is over. Then only the last step of a pipeline learns.
@@ -112,29 +123,37 @@ def plan_fit(
     -------
     FitPlan
     """
+    in_place, checks = blocks.scheduler.shares_memory, not blocks.in_memory
     if merges(estimator) and not options.judged and not blocks.in_memory:
-        learner = PartialFit(
-            options.params,
-            options.batch_size,
-            in_place=blocks.scheduler.shares_memory,
+        learn = PartialFit(options.params, copies=writes_to_input(estimator))
+        step = Step(
+            learn,
+            Batching(options.batch_size),
+            classes=options.params.get("classes"),
+            in_place=in_place,
         )
         why = "its states merge: it learns from all blocks in parallel"
-        return _log(estimator, FitPlan(blocks, learner, merged=True, reason=why))
+        return _log(estimator, FitPlan(blocks, learn, step, merged=True, reason=why))
     blocks, local = blocks.without_local_stages("X")
     steps = steps_before_last(estimator) if later else leading_steps(estimator)
-    learner = PartialFit(
-        options.params,
-        options.batch_size,
-        passed=len(steps),
-        judged=options.judged,
-        in_place=blocks.scheduler.shares_memory,
-        checks=not blocks.in_memory,
+    rest = rest_after(estimator, len(steps))
+    learn = PartialFit(
+        options.params, len(steps), options.judged, writes_to_input(rest)
     )
-    plan = FitPlan(blocks, learner, local, before=local, n_outputs=options.n_outputs)
+    step = Step(
+        learn,
+        Batching(options.batch_size, least_rows(rest)),
+        options.shuffle,
+        classes=options.params.get("classes"),
+        in_place=in_place,
+        checks=checks,
+    )
+    plan = FitPlan(
+        blocks, learn, step, local, before=local, n_outputs=options.n_outputs
+    )
     if steps:
         through = Stage(partial(_transform, Travelling(steps)), "transform")
         plan = replace(plan, before=(*local, through))
-    rest = rest_after(estimator, len(steps))
     alone = options.judged or has_callbacks(rest) or blocks.in_memory
     if not alone:
         plan = replace(plan, parts=traits_of(rest).parts)
@@ -142,38 +161,41 @@ def plan_fit(
 
 
 def _log(estimator: Estimator, plan: FitPlan) -> FitPlan:
+    """Log the reason for a plan, and return the plan."""
     logger.debug("%s: %s.", type(estimator).__name__, plan.reason)
     return plan
 
 
 def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitPlan:
     """Decide where X goes through the stages: before the step, or within it."""
-    stages, learner = plan.before, plan.learner
+    stages, size = plan.before, plan.step.batching.size
     if not stages:
         return replace(plan, reason="X goes through nothing before it learns")
     before = "X is transformed in tasks before"
-    if learner.judged:
-        return replace(plan, reason=f"{before}, whole: it is judged on all of X")
+    if plan.learn.judged:
+        why = "how X lies in memory may make a difference to the score"
+        return replace(plan, reason=f"{before}, whole: {why}")
     # No pipeline is one of these, so that all of the stages are row-local below.
     if not traits_of(estimator).learns_row_by_row:
         why = "how X lies in memory may make a difference"
         return replace(plan, reason=f"{before}, whole: {why}")
-    if learner.batch_size is None:
+    if size is None:
         why = f"{before}, in parts that fit in the cache: there are no batches"
     elif len(stages) > 1:
         why = f"{before}: several stages take longer than learning"
-    elif not learner.in_place:
+    elif not plan.step.in_place:
         why = f"{before}, since blocks travel between processes"
-    elif learner.batch_size > cached_rows:
-        why = f"{before}: batches of {learner.batch_size} rows do not fit in the cache"
+    elif size > cached_rows:
+        why = f"{before}: batches of {size} rows do not fit in the cache"
     else:
-        learner = replace(learner, within=stages)
+        step = replace(plan.step, within=stages)
         why = "X is transformed batch by batch, just before learning from it"
-        return replace(plan, before=(), learner=learner, reason=why)
+        return replace(plan, before=(), step=step, reason=why)
     return replace(plan, in_parts=True, reason=why)
 
 
 def _transform(steps: Travelling, X: Any) -> Any:
+    """Put X through steps, on a copy of X if one of them may write to it."""
     estimators = [one for one in steps.value if hasattr(one, "get_params")]
     own = X.copy() if any(map(writes_to_input, estimators)) else X
     return transform(steps.value, own)

@@ -1,4 +1,4 @@
-"""`Progress`: how far a fit has come. `Observer`: what is told of it."""
+"""`Progress`: how far a fit has come. `Observer`: an object that is told of it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ DIGEST_SIZE = 16
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a fit has come, with all that it needs to go on. It can be pickled.
+    """A record of how far a fit has come, with all that it needs to go on.
+
+    It can be pickled.
 
     Attributes
     ----------
     fitting : Fitting
+        The estimator, with counts of what it has learned from.
     rng : numpy.random.RandomState
         Draws the blocks that are held out and the order of each pass.
     held_out : tuple of int
@@ -30,12 +33,14 @@ class Progress:
     order : tuple of int
         Positions of the blocks of the current pass, in order; empty between passes.
     place : int
-        How many blocks of the current pass are fitted.
+        The place of the next block in the order of the current pass. So many blocks
+        of the pass are fitted.
     digests : dict of int to bytes
-        The digests of the blocks that were read, by position, if checkpoints are
-        kept. Those of the current pass are in `fitting`.
+        The digests of the blocks that were read, by position, if there are
+        checkpoints. Those of the current pass are in `fitting`.
     validation : dict of int to bytes
-        The digests of some blocks of the validation data, by position.
+        The digests of some blocks of the validation data, by position, if there are
+        checkpoints.
     before : Fitting or None
         The fitting at the beginning of the current pass, without its estimator. Its
         counts are subtracted from those at the end.
@@ -44,11 +49,12 @@ class Progress:
     history : tuple of dict
         The record of each finished pass.
     best : estimator or None
-        A copy of the estimator with the best validation score.
+        A copy of the estimator after the pass with the best validation score.
     best_score : float
+        The validation score of `best`.
     best_merit : float
-        The merit of the best pass so far. A pass has to exceed it, by more than
-        `tol`, to count as progress.
+        The best score, or minus the lowest loss, of a pass so far. A pass has to
+        exceed it, by more than `tol`, to count as progress.
     stale : int
         How many passes in a row have brought no progress.
     stop : bool
@@ -72,7 +78,7 @@ class Progress:
     stop: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the best estimator so that it predicts the same bits."""
+        """Return what is pickled. The best estimator keeps its memory layout."""
         return {**vars(self), "best": Travelling(self.best)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -99,7 +105,7 @@ class BlockFitted(NamedTuple):
     Attributes
     ----------
     progress : Progress
-        Its `fitting` may be older than this block. Call `load` for the current one.
+        How far the fit has come. Its `fitting` may be older than this block.
     load : callable
         ``load()`` returns the fitting after the block. On a cluster it is fetched
         from a worker. It must not be changed.

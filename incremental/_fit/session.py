@@ -11,7 +11,7 @@ from incremental._estimators.copying import copy_estimator
 from incremental._fit.chains import arrange
 from incremental._fit.digests import UNKNOWN
 from incremental._fit.passes import Watch
-from incremental._fit.plan import Options, plan_fit
+from incremental._fit.plan import FitPlan, Options, plan_fit
 from incremental._fit.progress import Progress
 from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks
@@ -22,17 +22,20 @@ from incremental._typing import Estimator, Scoring
 
 @dataclass(frozen=True)
 class FitSession:
-    """A fit of an estimator on blocks, except for its `Progress`, which changes.
+    """The part of a fit that stays the same from its beginning to its end.
+
+    What changes is in `Progress`.
 
     Parameters
     ----------
     fresh : estimator
-        A clone that is not fitted.
+        An estimator that is not fitted. It is cloned.
     blocks : Blocks
-        The blocks of X, y and row-wise parameters, after `settle`.
+        The blocks of X, y and the parameters that have an entry for each row, after
+        `settle`.
     options : Options
     prefetch : int or "auto"
-        How many blocks may be read ahead.
+        How many blocks may be read ahead of the one being fitted.
     checkpoint_every : int or None
         How many blocks are fitted between two checkpoints; None if there are none.
     """
@@ -44,31 +47,31 @@ class FitSession:
     checkpoint_every: int | None = None
 
     def run(self, progress: Progress, watch: Watch | None) -> tuple[Fitting, int]:
-        """Fit the next blocks of a pass. Return the state and the place reached.
+        """Fit the next blocks of a pass.
 
         Parameters
         ----------
         progress : Progress
+            How far the fit has come. It has the order of the pass.
         watch : callable or None
-            ``watch(place, load)`` is called after each block, as by `fold`.
-            ``load()`` returns the fitting after that block.
+            ``watch(place, load)`` is called after each block, as by `fold`. ``load()``
+            returns the fitting after that block.
+
+        Returns
+        -------
+        fitting : Fitting
+            The state after the last of these blocks.
+        reached : int
+            The place that the pass has then reached, unless `watch` stopped it.
         """
         scheduler = self.blocks.scheduler
         stop = len(progress.order)
         if self.checkpoint_every is not None and scheduler.is_remote:
-            # After the loss of a worker, its graph is computed again from the
-            # beginning. So a graph ends at the next checkpoint at the latest.
+            # If a worker is lost, the whole graph may be computed again. So a graph
+            # ends at the next checkpoint at the latest.
             left = self.checkpoint_every - progress.n_fitted % self.checkpoint_every
             stop = min(stop, progress.place + left)
-        begun = progress.fitting.estimator
-        # After the first pass the steps before the last have seen all blocks.
-        later = len(progress.history) > 0
-        plan = plan_fit(
-            self.fresh if begun is None else begun,
-            self.blocks,
-            self.options,
-            later=later,
-        )
+        plan = self._plan(progress)
         pass_ = arrange(plan, self.fresh, progress.fitting, self._expected(progress))
         states = fold(
             plan.blocks,
@@ -82,12 +85,28 @@ class FitSession:
         )
         fitting = pass_.join(states)
         if not scheduler.shares_memory:
-            # What a worker sends may be read-only, on which some estimators crash.
+            # Arrays from a worker may be read-only. Some estimators crash on these.
             fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
         return fitting, stop
 
+    def end_rows(self, progress: Progress) -> Fitting:
+        """Let the estimator learn from the rows that wait at the end of a pass."""
+        plan = self._plan(progress)
+        return arrange(plan, self.fresh, progress.fitting, None).finish()
+
+    def _plan(self, progress: Progress) -> FitPlan:
+        begun = progress.fitting.estimator
+        # After the first pass the steps before the last have seen all blocks.
+        later = len(progress.history) > 0
+        estimator = self.fresh if begun is None else begun
+        return plan_fit(estimator, self.blocks, self.options, later=later)
+
     def _expected(self, progress: Progress) -> bytes | None:
-        """Return the digests of the blocks of the pass, where they are known."""
+        """Return the digests of the blocks of the pass, in its order.
+
+        A digest that is not known is `UNKNOWN`. Without checkpoints there are none to
+        compare, and None is returned.
+        """
         if self.checkpoint_every is None:
             return None
         known = progress.digests
@@ -105,7 +124,11 @@ class FitSession:
         estimator : estimator
             Fitted.
         held_out : sequence of int
-            Positions of the blocks.
+            Positions of the blocks that are held out.
+
+        Returns
+        -------
+        float
         """
         with noted("while scoring the blocks that early_stopping holds out"):
             if scoring is None:

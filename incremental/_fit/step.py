@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from dask.sizeof import sizeof
@@ -23,12 +24,13 @@ from incremental._estimators.copying import (
     Travelling,
     aligned,
     copy_estimator,
-    writes_to_input,
 )
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import traits_of
+from incremental._fit.batches import WHOLE_BLOCKS, Batching, Waiting, in_c_order
 from incremental._fit.classes import check_classes
+from incremental._fit.row_shuffle import Mixing, RowShuffle
 from incremental._graph.sizes import held_bytes
 
 
@@ -37,24 +39,31 @@ class Fitting(NamedTuple):
 
     Attributes
     ----------
-    estimator : estimator or None
-        None before the first block is merged.
+    estimator : estimator, list of estimator or None
+        A list of parts where a chain fits parts of a bundle. None before the first
+        block is merged.
     columns : dict or None
         The columns of each piece of the first block that has rows.
     n_rows : int
-        Rows fitted so far.
+        The number of rows fitted so far.
     merit : float
-        The sum, over the rows, of the estimator's score on a block just after it
-        learned from that block. If it has a loss, minus the loss. 0 if the estimator
-        is not judged.
+        The sum of the merits of the batches, each times the batch's number of rows.
+        The merit of a batch is the score that the estimator has on it just after it
+        learned from it. If the estimator reports a loss, it is minus the loss. 0 if
+        the estimator is not judged.
     n_judged : int
-        The number of rows in that sum. A block with an undefined score is left out.
+        The number of rows in that sum. A batch whose score is undefined is left out.
     has_loss : bool
         Whether the estimator reports a loss.
     digests : bytes
-        The digests of the blocks of the current pass, if these are compared.
+        The digests of the blocks that were fitted in the current pass, in the order
+        of the pass. Empty if blocks are not compared.
     rounded : bool
         Whether values of X were rounded to the float type of the first block.
+    waiting : Waiting
+        Rows of the current pass that wait until a batch is full.
+    mixing : Mixing
+        Rows of the current pass that wait to be drawn, if rows are shuffled.
     """
 
     estimator: Any
@@ -65,9 +74,18 @@ class Fitting(NamedTuple):
     has_loss: bool = False
     digests: bytes = b""
     rounded: bool = False
+    waiting: Waiting = Waiting()
+    mixing: Mixing = Mixing()
+
+    def map_rows(self, function: Callable[[Block], Block]) -> Fitting:
+        """Return it with what a function makes of the rows that wait."""
+        return self._replace(
+            waiting=self.waiting.map(function),
+            mixing=self.mixing.map_rows(function),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle it so that the estimator learns on exactly as it would have."""
+        """Pickle it so that the estimator goes on learning exactly as it would have."""
         return _arrived, (Travelling(self.estimator), self[1:])
 
 
@@ -78,89 +96,50 @@ def _arrived(travelling: Travelling, rest: tuple[Any, ...]) -> Fitting:
 sizeof.register(Fitting, held_bytes)
 
 
+class Learn(Protocol):
+    """A function that lets what a chain fits learn from one batch."""
+
+    def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
+        """Return the fitting after one more batch."""
+        ...
+
+
 @dataclass(frozen=True)
 class PartialFit:
-    """A step that fits an estimator on one more block.
+    """A function that calls ``partial_fit`` with one batch.
 
     Parameters
     ----------
     params : dict
         Parameters of ``partial_fit`` that have no entry for each row.
-    batch_size : int or None
-        Rows for each call of ``partial_fit``. If None, one call takes all rows.
     passed : int
         How many steps of a pipeline X has been through already.
-    within : sequence of Stage
-        Row-local stages that X goes through in this step, in parts that fit in the
-        cache. Empty if `judged`, because judging needs all of X.
     judged : bool
-        Whether to judge the estimator on each block after it has learned from it.
-    in_place : bool
-        Whether the estimator may be changed in place. It may where each step runs
-        once, in one process. Otherwise a copy is fitted, because a step may run
-        twice and its arguments have travelled.
-    checks : bool
-        Whether to compare each block with the first one. Data in memory are one
-        block, which scikit-learn checks itself.
+        Whether to judge the estimator on each batch after it has learned from it.
+    copies : bool
+        Whether the estimator gets a copy of X, since it may write to what it gets.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
-    batch_size: int | None = None
     passed: int = 0
-    within: Sequence[Stage] = ()
     judged: bool = False
-    in_place: bool = True
-    checks: bool = True
+    copies: bool = False
 
-    def __call__(self, fitting: Fitting, block: Block) -> Fitting:
-        """Return the fitting after one more block.
-
-        Raises
-        ------
-        ValueError
-            If the pieces differ in their rows, y holds an unknown class, or the block
-            has other columns than the first.
-        """
-        if not self.checks:
-            return self._fit(fitting, block)
-        rows = block.count_rows()
-        if rows == 0:
-            return fitting
-        first = block.columns if fitting.columns is None else fitting.columns
-        check_columns(block.columns, first)
-        with noted(f"in a block of {rows} rows"):
-            return self._fit(fitting._replace(columns=first), block)
-
-    def _fit(self, fitting: Fitting, block: Block) -> Fitting:
+    def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
+        """Return the fitting after one more batch. The estimator itself is changed."""
         estimator = fitting.estimator
-        if not self.in_place:
-            estimator = copy_estimator(estimator)
-            block = block.replace(**{name: aligned(block[name]) for name in block})
-        if self.params.get("classes") is not None:
-            check_classes(block["y"], self.params["classes"])
-        if self.within:
-            block = block.replace(X=InParts.of(block["X"], self.within))
-        rounded, writes = fitting.rounded, writes_to_input(estimator)
-        for batch in self._batches(block):
-            X, y = batch["X"], batch.get("y")
-            row_wise = {name: batch[name] for name in batch if name not in ("X", "y")}
-            params = {**self.params, **row_wise}
-            own = X.copy() if writes else X
-            rounded |= learn_rest(estimator, own, y, params, self.passed)
-        fitting = fitting._replace(estimator=estimator, rounded=rounded)
+        X, y = batch["X"], batch.get("y")
+        row_wise = {name: batch[name] for name in batch if name not in ("X", "y")}
+        params = {**self.params, **row_wise}
+        own = X.copy() if self.copies else X
+        rounded = learn_rest(estimator, own, y, params, self.passed)
+        fitting = fitting._replace(
+            n_rows=fitting.n_rows + n_rows(X), rounded=fitting.rounded or rounded
+        )
         if self.judged:
-            X, _ = in_its_type(estimator, block["X"])
-            fitting = self._judge(fitting, X.copy() if writes else X, block.get("y"))
-        return fitting._replace(n_rows=fitting.n_rows + n_rows(block["X"]))
-
-    def _batches(self, block: Block) -> Iterable[Block]:
-        X = block["X"]
-        if not isinstance(X, InParts):
-            return block.batches(self.batch_size)
-        batch = self.batch_size or n_rows(X)
-        size = max(rows_in_cache(X) // batch, 1) * batch
-        parts = block.batches(size)
-        return (one for part in parts for one in part.batches(self.batch_size))
+            X, _ = in_its_type(estimator, X)
+            fitting = self._judge(fitting, X.copy() if self.copies else X, y)
+        return fitting
 
     def _judge(self, fitting: Fitting, X: Any, y: Any) -> Fitting:
         last = last_step(fitting.estimator)
@@ -170,10 +149,9 @@ class PartialFit:
         else:
             rest = rest_after(fitting.estimator, self.passed)
             with warnings.catch_warnings():
-                # R² of a single row is undefined; such a block does not count.
+                # R² of a single row is undefined; such a batch does not count.
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
-                own = X.copy() if writes_to_input(rest) else X
-                merit = float(rest.score(own) if y is None else rest.score(own, y))
+                merit = float(rest.score(X) if y is None else rest.score(X, y))
         rows = 0 if math.isnan(merit) else n_rows(X)
         return fitting._replace(
             merit=fitting.merit + (merit * rows if rows else 0.0),
@@ -183,15 +161,134 @@ class PartialFit:
 
 
 @dataclass(frozen=True)
+class Step:
+    """The step of a chain: it takes the rows of one more block.
+
+    Rows become batches, and the estimator learns from these one after the other. What
+    does not fill a batch waits, in the state of the chain, for the next block.
+
+    Parameters
+    ----------
+    learn : callable
+        ``learn(fitting, batch) -> fitting``.
+    batching : Batching
+        Which rows make a batch.
+    shuffle : RowShuffle or None
+        How the rows of several blocks are mixed before; None if they are not.
+    within : sequence of Stage
+        Row-local stages that X goes through in this step, in parts that fit in the
+        cache.
+    classes : array-like or None
+        The classes that may occur in y, if they are checked here.
+    in_place : bool
+        Whether the estimator may be changed in place. It may where each step runs
+        once, in this process. Elsewhere a copy is fitted, because a step may run
+        twice, and the block is aligned, because it came from another process.
+    checks : bool
+        Whether to compare each block with the first one. False for data in memory:
+        they are one block, which scikit-learn checks itself.
+    """
+
+    learn: Learn
+    batching: Batching = WHOLE_BLOCKS
+    shuffle: RowShuffle | None = None
+    within: Sequence[Stage] = ()
+    classes: Any = None
+    in_place: bool = True
+    checks: bool = True
+
+    def __call__(self, fitting: Fitting, block: Block) -> Fitting:
+        """Return the fitting after one more block; as it is if the block has no rows.
+
+        Raises
+        ------
+        ValueError
+            If the pieces differ in their number of rows, if y holds an unknown class,
+            or if the block has other columns than the first one.
+        """
+        if not self.checks:
+            return self._take(fitting, block)
+        rows = block.count_rows()
+        if rows == 0:
+            return fitting
+        first = block.columns if fitting.columns is None else fitting.columns
+        check_columns(block.columns, first)
+        with noted(f"in a block of {rows} rows"):
+            return self._take(fitting._replace(columns=first), block)
+
+    def finish(self, fitting: Fitting) -> Fitting:
+        """Return the fitting at the end of a pass, when no row waits any longer."""
+        rest = [] if self.shuffle is None else self.shuffle.rest(fitting.mixing)
+        fitting = fitting._replace(mixing=Mixing())
+        with noted("in the last rows of the pass"):
+            for block in rest:
+                fitting = self._batch(fitting, block)
+            last = self.batching.rest(fitting.waiting)
+            # One batch, though it may be larger than the others.
+            size = n_rows(last[0]["X"]) if last and self.batching.size else None
+            return self._learn(fitting._replace(waiting=Waiting()), last, size)
+
+    def _take(self, fitting: Fitting, block: Block) -> Fitting:
+        if self.classes is not None:
+            check_classes(block["y"], self.classes)
+        if self.shuffle is not None:
+            block, mixing = self.shuffle.take(fitting.mixing, block)
+            fitting = fitting._replace(mixing=mixing)
+        return self._batch(fitting, block)
+
+    def _batch(self, fitting: Fitting, block: Block) -> Fitting:
+        due, waiting = self.batching.take(fitting.waiting, block)
+        return self._learn(fitting._replace(waiting=waiting), due, self.batching.size)
+
+    def _learn(
+        self, fitting: Fitting, due: Sequence[Block], size: int | None
+    ) -> Fitting:
+        """Return the fitting after it learned from rows, in batches of some size."""
+        due = [block for block in due if n_rows(block["X"]) or not self.checks]
+        if due and not self.in_place:
+            fitting = fitting._replace(estimator=_copied(fitting.estimator))
+            due = [_aligned(block) for block in due]
+        for batch in chain.from_iterable(self._batches(block, size) for block in due):
+            fitting = self.learn(fitting, batch)
+        return fitting
+
+    def _batches(self, due: Block, size: int | None) -> Iterable[Block]:
+        """Cut rows into their batches, with X after the stages."""
+        X = InParts.of(due["X"], self.within)
+        block = due.replace(X=X) if self.within else due
+        if size is None:
+            return [block]
+        if isinstance(X, InParts):
+            parts = block.batches(max(rows_in_cache(X) // size, 1) * size)
+        else:
+            parts = iter([block])
+        batches = chain.from_iterable(part.batches(size) for part in parts)
+        return map(in_c_order, batches)
+
+
+def _copied(estimator: Any) -> Any:
+    """Copy an estimator, or each of a list of them."""
+    if isinstance(estimator, list):
+        return [copy_estimator(one) for one in estimator]
+    return copy_estimator(estimator)
+
+
+def _aligned(block: Block) -> Block:
+    return block.replace(**{name: aligned(block[name]) for name in block})
+
+
+@dataclass(frozen=True)
 class Before:
     """A function that puts the X of a block through stages, in a task of its own.
 
     Parameters
     ----------
     stages : sequence of Stage
+        The stages, in their order.
     in_parts : bool
-        Whether X goes through in parts that fit in the cache. Then all stages must
-        be row-local, and the memory layout of X must not matter to the learner.
+        Whether X goes through them in parts that fit in the cache. Then all stages
+        must be row-local, and the estimator must learn the same from any memory
+        layout of X.
     """
 
     stages: Sequence[Stage]
@@ -207,14 +304,14 @@ class Before:
 
 
 class FittedAlone(NamedTuple):
-    """What fresh estimators learned from one block.
+    """What new estimators learned from one block.
 
     Attributes
     ----------
     fittings : list of Fitting
-        One for each batch, to be merged in this order; empty if there are no rows.
+        One for each batch, to be merged in this order. Empty if there are no rows.
     digest : bytes
-        Of the block.
+        The digest of the block.
     """
 
     fittings: list[Fitting]
@@ -230,23 +327,24 @@ class FitAlone:
     estimator : estimator
         It is cloned for each batch. The results merge in the order of the batches,
         as ``partial_fit`` would take them.
-    fit : PartialFit
+    step : Step
+        What each clone does with its batch.
     """
 
     estimator: Any
-    fit: PartialFit
+    step: Step
 
     def __call__(self, block: Block) -> FittedAlone:
-        """Return the estimators fitted on the batches of the block."""
+        """Return what clones learned from the batches of a block, in their order."""
         if block.count_rows() == 0:
             return FittedAlone([], block.digest)
-        fit = replace(self.fit, batch_size=None)
-        size = self.fit.batch_size or self._cached_rows(block["X"])
+        size = self.step.batching.size or self._cached_rows(block["X"])
+        step = replace(self.step, batching=WHOLE_BLOCKS)
         # No warning if a feature is missing in a block: other blocks may have it.
         with np.errstate(invalid="ignore"):
             fittings = [
                 _fit_fresh(
-                    fit,
+                    step,
                     Fitting(clone(self.estimator, safe=False), block.columns),
                     batch,
                 )
@@ -266,18 +364,29 @@ class FitAlone:
         return None
 
 
-def _fit_fresh(fit: PartialFit, fitting: Fitting, batch: Block) -> Fitting:
+def _fit_fresh(step: Step, fitting: Fitting, batch: Block) -> Fitting:
     fit_fresh = traits_of(fitting.estimator).fit_fresh
-    if fit_fresh is not None and list(batch) == ["X"] and not fit.params:
+    if fit_fresh is not None and list(batch) == ["X"]:
         X = aligned(batch["X"])
         with noted(f"in a block of {n_rows(X)} rows"):
             if fit_fresh(fitting.estimator, X):
                 return fitting._replace(n_rows=len(X))
-    return fit(fitting, batch)
+    return step(fitting, batch)
 
 
 def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
-    """Merge what was learned from one block into a fitting.
+    """Merge what was learned from one block into a fitting. It is the step of a chain.
+
+    Parameters
+    ----------
+    merged : Fitting
+        What was learned from the blocks before. It may have no estimator yet.
+    alone : FittedAlone
+        What was learned from the block.
+
+    Returns
+    -------
+    Fitting
 
     Raises
     ------
@@ -288,7 +397,7 @@ def merge_fittings(merged: Fitting, alone: FittedAlone) -> Fitting:
     if not others:
         return merged
     columns = others[0].columns or {}
-    # Each estimator has seen one block only, so that columns are compared here.
+    # Columns are compared only here, because each estimator has seen one block only.
     known = merged.columns
     check_columns(
         columns, learned_columns(merged.estimator) if known is None else known

@@ -48,14 +48,14 @@ class Termination:
     ) -> None:
         try:
             self._put_back()
-        except BaseException:  # Ctrl-C, which comes between any two lines
+        except BaseException:  # Ctrl-C, which may come between any two lines
             self._put_back()
             raise
         if self.asked_for:
             signal.raise_signal(signal.SIGTERM)
 
     def hold_back(self) -> None:
-        """From now on, on SIGTERM, do not end the process before `leave`."""
+        """From now on only note a SIGTERM. `leave` then ends the process."""
         self._holds_back = True
 
     def leave(self) -> NoReturn:
@@ -73,7 +73,8 @@ class Termination:
         raise SystemExit(128 + signal.SIGTERM)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a child, that was forked with the handler
+        """Handle SIGTERM: note it, and end the process unless it is held back."""
+        if os.getpid() != self._process:  # a forked child, which has the handler too
             self._put_back()
             signal.raise_signal(number)
             return
@@ -84,9 +85,10 @@ class Termination:
             self.leave()
 
     def _put_back(self) -> Any:
+        """Restore the handler that was set before, and return it."""
         previous = self._previous
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
-            # Set last, since Ctrl-C may come between the two lines.
+            # Set last: if Ctrl-C comes between the two lines, this can be repeated.
             self._previous = None
         return previous

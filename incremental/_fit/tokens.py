@@ -35,6 +35,11 @@ def tokenize(value: Any) -> str:
     value : object
         It may refer to itself.
 
+    Returns
+    -------
+    str
+        Hexadecimal digits.
+
     Raises
     ------
     TypeError
@@ -47,11 +52,11 @@ def tokenize(value: Any) -> str:
     >>> tokenize(lambda x: x + 1) == tokenize(lambda x: x + 2)
     False
     """
-    # Without recursion, since a value may be nested very deeply.
+    # There is no recursion, because a value may be nested very deeply.
     whole = _Parts("", [value])
     path = [(value, whole)]
     depths: dict[int, int] = {}
-    # The values are kept too, so that no later value gets the address of one.
+    # The values are kept beside their tokens, so that no later value gets their id.
     known: dict[int, tuple[str, Any]] = {}
     while not whole.tokens:
         taken, parts = path[-1]
@@ -76,15 +81,19 @@ def tokenize(value: Any) -> str:
 
 @dataclass
 class _Parts:
-    """The name of a value, the values that it is made of, and their tokens.
+    """A value that is taken apart, with the tokens of the values in it.
 
     Parameters
     ----------
     name : str
+        What kind of value it is, such as the name of its class.
     values : list
+        The values that it is made of.
     unordered : int
         The number of values in an item of a value without order: 1 for a set, 2 for
         a dict. 0 if the values have an order.
+    tokens : list of str
+        The tokens of the first of `values`, as many as are known so far.
     """
 
     name: str
@@ -93,7 +102,7 @@ class _Parts:
     tokens: list[str] = field(default_factory=list)
 
     def token(self) -> str:
-        """Return the token of the value."""
+        """Return the token of the value, once all values in it have theirs."""
         tokens: list[Any] = self.tokens
         if self.unordered:
             size = self.unordered
@@ -104,6 +113,10 @@ class _Parts:
 
 @singledispatch
 def _take_apart(value: Any) -> _Parts:
+    """Take a value apart into a name and the values that it is made of.
+
+    It is made for each kind of value by one of the functions registered below.
+    """
     kind = type(value)
     if hasattr(kind, "__dask_tokenize__"):
         return _Parts(_name(kind), [value.__dask_tokenize__()])
@@ -118,7 +131,13 @@ def _take_apart(value: Any) -> _Parts:
 
 
 def _take_object_apart(value: Any) -> _Parts:
-    """Take an object apart as `pickle` and `cloudpickle` do."""
+    """Take an object apart as `pickle` and `cloudpickle` do.
+
+    Raises
+    ------
+    TypeError
+        If they cannot.
+    """
     name = _name(type(value))
     special = CloudPickler.dispatch_table.get(type(value))
     try:
@@ -132,7 +151,8 @@ def _take_object_apart(value: Any) -> _Parts:
         return _Parts(f"{name} {getattr(value, '__module__', '')}.{taken}", [])
     make, args, state, items, pairs = (*taken, None, None, None)[:5]
     if isinstance(state, dict) and hasattr(type(value), "get_params"):
-        # Vectorisers keep an address: the id of their stop words.
+        # A vectoriser has an attribute that differs between processes: the id of its
+        # stop words.
         state = {key: state[key] for key in state if not _is_address(key)}
     parts = [make, args, state, None if items is None else list(items)]
     if isinstance(value, OrderedDict):
@@ -141,6 +161,7 @@ def _take_object_apart(value: Any) -> _Parts:
 
 
 def _is_address(name: str) -> bool:
+    """Tell by the name of an attribute whether it holds the id of an object."""
     return name.startswith("_") and name.endswith("_id")
 
 
@@ -209,6 +230,7 @@ def _is_imported(function: FunctionType) -> bool:
 
 
 def _globals_of(code: CodeType) -> Iterator[str]:
+    """Yield the names of the global variables that code reads."""
     for instruction in dis.get_instructions(code):
         if instruction.opname == "LOAD_GLOBAL":
             yield instruction.argval
@@ -219,7 +241,7 @@ def _globals_of(code: CodeType) -> Iterator[str]:
 
 @_take_apart.register(CodeType)
 def _take_code_apart(value: CodeType) -> _Parts:
-    # Everything but the file and the lines of the code.
+    # The file and the line numbers are left out: they say nothing of what code does.
     names = [value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars]
     counts = [value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount]
     rest = [value.co_code, value.co_consts, value.co_exceptiontable, value.co_flags]
@@ -232,7 +254,7 @@ def _take_array_apart(value: Any) -> _Parts:
     array = np.asarray(value)
     dtype, shape = array.dtype, array.shape
     if dtype.names is not None:
-        # Field by field, since the bytes between fields may be anything.
+        # Each field is taken alone, because the bytes between fields may be anything.
         fields = [array[name] for name in dtype.names]
         return _Parts("array", [shape, dtype.names, fields])
     if dtype.hasobject or dtype.kind == "T":
@@ -251,7 +273,17 @@ def _take_masked_apart(value: Any) -> _Parts:
 
 
 def _without_padding(array: Any) -> Any:
-    """Return the bytes of long doubles that hold values: 10 of 16 on x86."""
+    """Return the bytes of long doubles that hold values: 10 of 16 on x86.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n,)
+        Long doubles, or complex numbers made of them.
+
+    Returns
+    -------
+    ndarray of bytes
+    """
     parts = array.astype(array.dtype.newbyteorder("=")).view(np.longdouble)
     used = 10 if np.finfo(np.longdouble).nmant == 63 else parts.itemsize
     each = parts.view(np.uint8).reshape(parts.size, parts.itemsize)
@@ -259,4 +291,5 @@ def _without_padding(array: Any) -> Any:
 
 
 def _name(named: Any) -> str:
+    """Return the full name of a class or function."""
     return f"{named.__module__}.{named.__qualname__}"

@@ -1,4 +1,4 @@
-"""Blocks as tasks: one graph of all collections, in which each read happens once."""
+"""`Blocks`: the tasks that yield each block, in one graph that reads all data once."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ from incremental._graph.task_spec import DataNode, Graph, Key, as_nodes
 
 @dataclass(frozen=True)
 class Source:
-    """The tasks that yield, for every block, one piece or a tuple of pieces.
+    """Tasks that read: one for each block, which yields one piece or several.
 
     Attributes
     ----------
     names : tuple of str
-        The names of the pieces that each task yields, in order.
+        The names of the pieces that each task yields. If there are several, it yields
+        a tuple of pieces in this order.
     keys : list of task keys
-        One for each block.
+        The tasks, in the order of the positions.
     """
 
     names: tuple[str, ...]
@@ -54,7 +55,7 @@ class Blocks:
     sources : list of Source
         The tasks that yield the pieces of each block.
     assembly : Assembly
-        Makes a block of the pieces.
+        What makes a block of the pieces.
     n_rows : tuple of int or None
         The number of rows of each block, if known.
     scheduler : Scheduler
@@ -82,24 +83,37 @@ class Blocks:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the pieces of a block, in the order in which they were given."""
+        """The names of the pieces of a block, in the order of the inputs."""
         return tuple(output.name for output in self.assembly.outputs)
 
     def on(self, scheduler: Scheduler) -> Blocks:
-        """Return the same blocks with another scheduler, unless in memory."""
+        """Return the blocks, read by another scheduler unless they are in memory."""
         return self if self.in_memory else replace(self, scheduler=scheduler)
 
     def without_local_stages(self, name: str) -> tuple[Blocks, tuple[Stage, ...]]:
-        """Return the blocks without a piece's last row-local stages, and these."""
+        """Take the last row-local stages of a piece out of the blocks.
+
+        Parameters
+        ----------
+        name : str
+            The name of the piece.
+
+        Returns
+        -------
+        blocks : Blocks
+            The blocks without these stages.
+        stages : tuple of Stage
+            The stages that were taken out.
+        """
         assembly, stages = self.assembly.without_local_stages(name)
         return replace(self, assembly=assembly), stages
 
     def keys(self, position: int) -> list[Key]:
-        """Keys of the tasks that yield the block at `position`."""
+        """Return the keys of the tasks that yield the block at a position."""
         return [source.keys[position] for source in self.sources]
 
     def describe(self) -> list[str]:
-        """Say of each block its position and, if known, its rows."""
+        """Return for each block a text with its position and, if known, its rows."""
         if self.in_memory:
             return ["the data in memory"]
         last = len(self) - 1
@@ -152,7 +166,7 @@ def _names(sources: list[Source]) -> tuple[str, ...]:
 
 
 def _hold(aligned: Aligned) -> Blocks:
-    """Return the blocks for data in memory: there is one."""
+    """Return data in memory as one block."""
     names = tuple(aligned.sources)
     graph = {
         ("in-memory", name): DataNode(("in-memory", name), one.read())
@@ -172,7 +186,19 @@ def _hold(aligned: Aligned) -> Blocks:
 
 
 def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
-    """Make one graph of all collections, in which shared tasks run once."""
+    """Make one graph of all collections, in which shared tasks run once.
+
+    Parameters
+    ----------
+    collections : dict of str to Collection
+        Aligned collections, by name.
+
+    Returns
+    -------
+    graph : dict of task key to task
+    sources : list of Source
+        One for all dataframes together, and one for each other collection.
+    """
     values = {name: one.read() for name, one in collections.items()}
     frames = {name: values[name] for name in values if collections[name].has_index}
     others = {name: values[name] for name in values if name not in frames}
@@ -196,7 +222,21 @@ def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
 def _read_frames(
     frames: dict[str, Any],
 ) -> tuple[dict[Key, Any], list[Key], bool]:
-    """Return a graph, the keys of tuples of frames, and whether rows are shuffled."""
+    """Make one graph of dataframes, whose partitions are read and checked together.
+
+    Parameters
+    ----------
+    frames : dict of str to dask dataframe or series
+        Aligned dataframes, by name.
+
+    Returns
+    -------
+    graph : dict of task key to task
+    keys : list of task keys
+        The tasks that each yield a tuple: the partition of every dataframe.
+    shuffled : bool
+        Whether rows of any dataframe are shuffled.
+    """
     import dask.dataframe as dd
 
     # dask's tuning is off: it would fuse partitions, and blocks would no longer be
@@ -218,7 +258,22 @@ def _read_frames(
 
 
 def _check_one_shuffle(frames: Iterable[str], joint: Any, n_stores: int) -> None:
-    """Check that dataframes shuffled on disk all go through the same shuffles."""
+    """Check that dataframes shuffled on disk all go through the same shuffles.
+
+    Parameters
+    ----------
+    frames : iterable of str
+        The names of the dataframes.
+    joint : dask dataframe
+        The collection of which they are the inputs, optimised but not fused.
+    n_stores : int
+        How many stores on disk its graph has.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
     shuffles = [
         {part._name for part in frame.walk() if type(part).__name__ == "DiskShuffle"}
         for frame in joint.expr.dependencies()
@@ -235,7 +290,21 @@ def _check_one_shuffle(frames: Iterable[str], joint: Any, n_stores: int) -> None
 def _check_order(
     graph: dict[Key, Any], sources: list[Source], shuffled: set[str]
 ) -> None:
-    """Check that all collections take their rows from the same shuffles."""
+    """Check that all collections take their rows from the same shuffles.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+    sources : list of Source
+    shuffled : set of str
+        The names of dataframes that are shuffled in the graph. Arrays made from such
+        dataframes are shuffled apart.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
     on_disk = stores(graph)
     if len(sources) < 2 or not (on_disk or shuffled):
         return
@@ -264,6 +333,7 @@ def _unknown_order(names: str) -> str:
 
 
 def _pair(names: tuple[str, ...], *frames: Any) -> tuple[Any, ...]:
+    """Return the partitions of one block, checked to have the same index labels."""
     Block(dict(zip(names, frames, strict=True))).count_rows()
     for name, frame in zip(names, frames, strict=True):
         if not frame.index.equals(frames[0].index):
@@ -278,7 +348,27 @@ def _pair(names: tuple[str, ...], *frames: Any) -> tuple[Any, ...]:
 def _with_persisted(
     graph: dict[Key, Any], sources: list[Source], collections: Iterable[Any]
 ) -> dict[Key, Any]:
-    """Put back the futures of persisted collections, which dask drops."""
+    """Put back the futures of persisted collections, which dask drops.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+        The graph in which futures are missing. They are added to it.
+    sources : list of Source
+        The tasks that are wanted.
+    collections : iterable of dask collections
+        The collections from which the graph was made.
+
+    Returns
+    -------
+    dict of task key to task
+        The same graph.
+
+    Raises
+    ------
+    ValueError
+        If a collection is rechunked or shuffled from peer to peer.
+    """
     if any(type(task).__name__ == "P2PBarrierTask" for task in graph.values()):
         raise ValueError(
             "A collection holds a peer-to-peer rechunk or shuffle, which cannot be "

@@ -1,4 +1,4 @@
-"""`fold`: a pass as one dask graph, whose edges bound the look-ahead."""
+"""`fold`: runs a pass as one dask graph, whose dependencies bound the look-ahead."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
 from incremental._typing import State
 
+# ``watch(place, load)``, see `fold`.
 Watch = Callable[[int, Callable[[], list[Any]]], bool | None]
-
 
 Result = TypeVar("Result")
 
@@ -35,10 +35,10 @@ class Chain(NamedTuple, Generic[State]):
     start : object
         The state before the first block.
     step : callable
-        ``step(state, block) -> state``. It must pickle. If `fold` is given a
-        `prepare`, the step gets its result in place of the block.
+        ``step(state, block)``, which returns the next state. It can be pickled. If
+        `fold` is given `prepare`, the step gets what that returns for the block.
     uses : container of int, optional
-        Positions of the blocks that the chain takes. By default all.
+        The positions of the blocks that the chain takes. By default all.
     name : str, default="partial_fit"
         What diagnostics call the steps of the chain.
     """
@@ -49,7 +49,7 @@ class Chain(NamedTuple, Generic[State]):
     name: str = "partial_fit"
 
     def takes(self, position: int) -> bool:
-        """Tell whether it takes the block at a position."""
+        """Tell whether the chain takes the block at a position."""
         return self.uses is None or position in self.uses
 
 
@@ -59,7 +59,7 @@ class Preparation(NamedTuple):
     Attributes
     ----------
     function : callable
-        ``function(block)``; must pickle. The chains get what it returns.
+        ``function(block)``. It can be pickled. The chains get what it returns.
     name : str
         What diagnostics call it.
     """
@@ -85,17 +85,18 @@ def fold(
     Parameters
     ----------
     blocks : Blocks
-        Blocks after `settle`.
+        What `settle` returned.
     chains : sequence of Chain
     order : sequence of int
-        Positions of the blocks, in the order in which they are used.
+        For each place, the position of its block.
     prefetch : int
         How many blocks may be read ahead of the one that the slowest chain takes.
     prepare : Preparation, optional
+        What runs on each block before the chains take it.
     watch : callable, optional
-        ``watch(place, load)`` is called each time that all chains have taken a
-        block, in the order of the places. ``load()`` returns the states of the
-        chains then. They must not be changed. If `watch` returns True, the pass
+        ``watch(place, load)`` is called when all chains have taken the block at a
+        place, in the order of the places. ``load()`` returns the states of the chains
+        after that block. They must not be changed. If `watch` returns True, the pass
         stops.
 
     Returns
@@ -111,16 +112,23 @@ def fold(
 
 
 class _Pass:
-    """The graph of a pass.
+    """The graph of one pass.
+
+    Parameters
+    ----------
+    blocks, chains, order, prefetch, prepare
+        As for `fold`.
+    watched : bool
+        Whether `taken` is needed.
 
     Attributes
     ----------
-    graph : dict
+    graph : dict of task key to task
     wanted : list of task keys
-        The keys of the tasks that yield the last states.
+        The tasks that yield the last states.
     taken : list of task keys
-        For each place, the key of the task that ends when all chains have taken its
-        block. It yields their states. Empty if nobody watches.
+        For each place, the task that ends when all chains have taken its block. It
+        yields their states. Empty if it is not needed.
     """
 
     def __init__(
@@ -142,7 +150,8 @@ class _Pass:
         self._steps = [
             _Calls(self.graph, chain.name, self._step(chain)) for chain in chains
         ]
-        # For each place the states before it, and at the end the last states.
+        # For each place, the tasks that yield the states before its block. The last
+        # entry has the tasks of the last states.
         self._states = [[self._start(chain) for chain in chains]]
         self._joins = watched and len(chains) > 1
         self.taken: list[Key] = []
@@ -157,19 +166,29 @@ class _Pass:
             self.taken = [states[0] for states in self._states[1:]]
 
     def states(self, result: Any) -> list[Any]:
-        """Return the states in the result of a task of `taken`."""
+        """Return the states of all chains from the result of a task of `taken`."""
         return list(result) if self._joins else [result]
 
     def last_states(self, results: Sequence[Any]) -> list[Any]:
-        """Return the states in the results of the tasks of `wanted`."""
+        """Return the last states from the results of all tasks of `wanted`."""
         return self.states(results[0]) if self._joins else list(results)
 
     def _take(self, place: int, at: int, block: PlannedBlock) -> None:
-        """Add the tasks in which the chains take a block."""
+        """Add the tasks in which the chains take a block.
+
+        Parameters
+        ----------
+        place : int
+            The place of the block.
+        at : int
+            Its position.
+        block : PlannedBlock
+            The tasks that read it, which are in the graph already.
+        """
         inputs = block.outputs
         if self._prepare is not None:
             inputs = [self._prepare.add(place, block.where, inputs)]
-        # States may change in place: `watch` must see them before the next step.
+        # A step may change its state in place. So it waits until `watch` has seen it.
         after = self.taken[-1:] if self._joins else []
         before = self._states[-1]
         states = [
@@ -187,7 +206,10 @@ class _Pass:
             self.taken.append(key)
 
     def _prepared_by(self, prepare: Preparation | None) -> _Calls | None:
-        """Return the calls that prepare blocks; None if the steps do it all."""
+        """Return the calls that prepare blocks.
+
+        None if there is nothing to prepare. Then the steps make the block themselves.
+        """
         if prepare is None and not self._assemble.has_stages:
             return None
         function, name = prepare or Preparation(_same, "transform")
@@ -199,16 +221,20 @@ class _Pass:
         return _StepOnPieces(chain.step, self._assemble)
 
     def _start(self, chain: Chain[Any]) -> Key:
+        """Add a task that yields the first state of a chain."""
         key = f"state-{uuid4().hex}"
         self.graph[key] = DataNode(key, chain.start)
         return key
 
     def _gate(self, place: int) -> Key:
-        """Add a task that ends when all chains have reached a place."""
+        """Return a task that ends when all chains have taken all blocks before a place.
+
+        It is added to the graph if no task of a state can serve as it.
+        """
         states = self._states[place]
         if not self._waits:
             return states[0]
-        # A task of its own: otherwise states would travel to where blocks are read.
+        # This task yields nothing, so that no state travels to where a block is read.
         gate = f"look-ahead-{self._token}", place
         self.graph[gate] = Task(gate, _nothing, *map(TaskRef, states))
         return gate
@@ -216,7 +242,15 @@ class _Pass:
 
 @dataclass(frozen=True)
 class _OnPieces:
-    """A function of a block, called with the pieces that the block is made of."""
+    """A function of the results of reads, which calls another one with the block.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(block)``
+    assemble : Assembly
+        What makes the block.
+    """
 
     function: Callable[[Block], Any]
     assemble: Callable[..., Block]
@@ -227,7 +261,15 @@ class _OnPieces:
 
 @dataclass(frozen=True)
 class _StepOnPieces:
-    """The step of a chain, called with the pieces that the block is made of."""
+    """A function of a state and the results of reads, which calls a chain's step.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(state, block)``
+    assemble : Assembly
+        What makes the block.
+    """
 
     step: Callable[[Any, Block], Any]
     assemble: Callable[..., Block]
@@ -237,19 +279,47 @@ class _StepOnPieces:
 
 
 class _Calls:
-    """A function that is in a graph once, and its calls for blocks."""
+    """A function in a graph, and the tasks that call it, one for each block.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+        The graph. The function is added to it once, as a task of its own.
+    name : str
+        What diagnostics call the tasks.
+    function : callable
+        The function. It takes the results of the `inputs` of a call.
+    """
 
     def __init__(self, graph: Graph, name: str, function: Callable[..., Any]) -> None:
         self._graph = graph
         self._name = f"{name}-{uuid4().hex}"
-        # Another name than the calls, whose duration distributed learns by name.
+        # Distributed estimates by name how long tasks take. So the name of the calls
+        # is not used here.
         self._function = f"function-{self._name}"
         graph[self._function] = DataNode(self._function, function)
 
     def add(
         self, place: int, where: str, inputs: list[Key], after: Sequence[Key] = ()
     ) -> Key:
-        """Add the call for the block at a place, and return its key."""
+        """Add the call for a block to the graph.
+
+        Parameters
+        ----------
+        place : int
+            The place of the block.
+        where : str
+            What error messages call the block.
+        inputs : list of task keys
+            The tasks whose results the function takes.
+        after : sequence of task keys
+            More tasks that the call waits for.
+
+        Returns
+        -------
+        task key
+            The key of the call.
+        """
         key = self._name, place
         refs = map(TaskRef, [self._function, *inputs])
         waits = map(TaskRef, after)
@@ -258,6 +328,18 @@ class _Calls:
 
 
 def _apply(where: str, n_inputs: int, function: Any, *values: Any) -> Any:
+    """Call a function for a block, as the task that `_Calls.add` makes.
+
+    Parameters
+    ----------
+    where : str
+        What error messages call the block.
+    n_inputs : int
+        How many of the values the function takes.
+    function : callable
+    *values
+        The values that it takes, then those that it only waited for.
+    """
     with noted(f"in {where}"):
         return function(*values[:n_inputs])
 
@@ -275,6 +357,7 @@ def _nothing(*states: object) -> None:
 
 
 def _run_locally(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> list[Any]:
+    """Run a pass on this machine, and return the last states."""
     own = (None, None, None, _LocalRun(pass_, watch).after_task, None)
     callbacks = [*scheduler.callbacks, own]
     try:
@@ -285,7 +368,7 @@ def _run_locally(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> lis
 
 
 class _Stopped(Exception):  # noqa: N818
-    """Raised to end a local run when `watch` returns True."""
+    """The signal that ends a local run when `watch` returns True, with the states."""
 
     def __init__(self, states: list[Any]) -> None:
         super().__init__("The fit was stopped.")
@@ -293,11 +376,11 @@ class _Stopped(Exception):  # noqa: N818
 
 
 class _LocalRun:
-    """A callback of dask's local schedulers, which orders tasks and calls `watch`.
+    """A callback for one local run, which orders its tasks and calls `watch`.
 
-    These schedulers begin with the task that became ready last. So an early block
-    might be read after later ones, and the fit would wait for it. Distributed needs
-    no such help: it has priorities.
+    dask's local schedulers begin with the task that became ready last. So an early
+    block might be read after later ones, and the fit would wait for it. Distributed
+    needs no such help: it has priorities.
     """
 
     def __init__(self, pass_: _Pass, watch: Watch | None) -> None:
@@ -308,6 +391,8 @@ class _LocalRun:
     def after_task(
         self, key: Key, result: Any, graph: Any, state: Any, worker: Any
     ) -> None:
+        """Take part in a run as dask's ``posttask`` callback."""
+        # dask takes the next task from the end of the list.
         state["ready"].sort(key=_place, reverse=True)
         place = self._places.get(key)
         if place is None or self._watch is None:
@@ -318,6 +403,7 @@ class _LocalRun:
 
 
 def _run_remotely(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> list[Any]:
+    """Run a pass on a cluster, and return the last states."""
     with _advised():
         if watch is None:
             return pass_.last_states(scheduler.run(pass_.graph, pass_.wanted))
@@ -341,7 +427,14 @@ def _run_remotely(scheduler: Scheduler, pass_: _Pass, watch: Watch | None) -> li
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A function that fetches the states that a future holds."""
+    """A function that fetches the states of all chains from a cluster.
+
+    Parameters
+    ----------
+    pass_ : _Pass
+    future : distributed.Future
+        The result of a task of `pass_.taken`.
+    """
 
     pass_: _Pass
     future: Any
@@ -352,7 +445,7 @@ class _Loaded:
 
 @contextmanager
 def _advised() -> Iterator[None]:
-    """Add advice to an error that comes from the cluster itself."""
+    """Add advice to an error of the cluster, which is not one of a task."""
     try:
         yield
     except Exception as error:
@@ -366,6 +459,7 @@ def _advised() -> Iterator[None]:
 
 
 def _place(key: Key) -> int:
+    """Return the place of the block that a task is for; 0 if it is for none."""
     return int(key[1]) if isinstance(key, tuple) else 0
 
 
@@ -376,10 +470,23 @@ def map_blocks(
     name: str,
     order: Sequence[int] | None = None,
 ) -> list[Result]:
-    """Call a function on blocks in parallel and return the results.
+    """Call a function on blocks in parallel.
 
-    All results are returned at once, so that they should be small. `order` gives the
-    positions of the blocks; by default all blocks are taken.
+    Parameters
+    ----------
+    blocks : Blocks
+    function : callable
+        ``function(block)``. It can be pickled.
+    name : str
+        What diagnostics call the tasks.
+    order : sequence of int, optional
+        The positions of the blocks. By default all, in the order of the data.
+
+    Returns
+    -------
+    list
+        The results in the same order. All are in memory at once, so that they should
+        be small.
     """
     blocks = settle(blocks)
     graph, keys = _mapped(

@@ -49,15 +49,19 @@ def optimize_together(collections: Collection[Any]) -> Graph:
 
 
 def share_fused(graph: Graph) -> Graph:
-    """Take out of fused tasks the tasks that several of them hold, to run them once.
+    """Let a task that several fused tasks hold run once, outside of them.
 
     dask fuses the tasks of a dataframe when it becomes an array. Arrays of one
     dataframe then hold the same tasks, each in fused tasks of its own.
 
     Parameters
     ----------
-    graph : dict
-        The tasks, as dask has them.
+    graph : dict of task key to task
+        The tasks as dask's optimisation yields them.
+
+    Returns
+    -------
+    dict of task key to task
     """
     nodes = as_nodes(graph)
     fused = {key: inner for key, node in nodes.items() if (inner := _fused(key, node))}
@@ -65,7 +69,7 @@ def share_fused(graph: Graph) -> Graph:
     shared = {key for key, n in holders.items() if n > 1 or key in nodes}
     found = dict(nodes)
     for key, inner in fused.items():
-        # A fused task may hold its own result under the key that it has itself.
+        # A fused task may have the key of the inner task that yields its result.
         taken = {one for one in inner if one in shared and _target(nodes, one) != key}
         if taken:
             for one in taken:
@@ -85,14 +89,19 @@ def stores(graph: Mapping[Key, Any]) -> set[Key]:
 
 
 def reached(graph: Graph, keys: Iterable[Key], among: set[Key]) -> set[Key]:
-    """Return those keys of a set that tasks need, directly or through others.
+    """Return which tasks of a set are needed, directly or through others.
 
     Parameters
     ----------
     graph : dict of task key to task
     keys : iterable of task keys
-        Where to begin.
+        The tasks that need others.
     among : set of task keys
+        The tasks to look for.
+
+    Returns
+    -------
+    set of task keys
     """
     seen: set[Key] = set()
     stack = list(keys)
@@ -105,7 +114,20 @@ def reached(graph: Graph, keys: Iterable[Key], among: set[Key]) -> set[Key]:
 
 
 def _fused(key: Key, node: Any) -> Graph:
-    """Return the tasks inside a fused task; {} if their keys are not unique."""
+    """Return the tasks inside a fused task, at all depths, by their keys.
+
+    Parameters
+    ----------
+    key : task key
+        The key of the fused task.
+    node : object
+        The task that may be a fused one.
+
+    Returns
+    -------
+    dict of task key to task
+        Empty if it is not a fused task, or if its inner keys are not unique.
+    """
     if not isinstance(node, Task) or not node.has_subgraph():
         return {}
     inner, output, names, *needs = node.args
@@ -119,7 +141,7 @@ def _fused(key: Key, node: Any) -> Graph:
         deeper = _fused(one, held)
         found.update(deeper)
         if deeper:
-            # The task that it returns may be listed under this key already.
+            # The inner task that yields its result may already have this key.
             found.setdefault(one, Alias(one, held.args[1]))
         elif not isinstance(held, Alias):
             found[one] = held
@@ -129,13 +151,29 @@ def _fused(key: Key, node: Any) -> Graph:
 
 
 def _target(nodes: Graph, key: Key) -> Key:
+    """Return the key of the task that an alias stands for; other keys as they are."""
     while isinstance(node := nodes.get(key), Alias):
         key = node.target
     return key
 
 
 def _without(node: Task, inner: Graph, taken: set[Key]) -> GraphNode:
-    """Return a fused task that gets some of its inner results from outside."""
+    """Return a fused task that gets some of its inner results from outside.
+
+    Parameters
+    ----------
+    node : Task
+        The fused task.
+    inner : dict of task key to task
+        What `_fused` found in it.
+    taken : set of task keys
+        The inner tasks that run outside.
+
+    Returns
+    -------
+    Task or Alias
+        An alias if the result itself comes from outside.
+    """
     output = node.args[1]
     if output in taken:
         return Alias(node.key, output)

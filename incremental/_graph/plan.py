@@ -1,4 +1,4 @@
-"""`Plan`: which tasks each block of a pass is the first to need."""
+"""`Plan`: for each block of a pass, the tasks that it is the first to need."""
 
 from __future__ import annotations
 
@@ -26,16 +26,28 @@ from incremental._graph.task_spec import (
 
 
 def literals(values: dict[Key, Any]) -> Graph:
-    """Return the graph that yields values under their keys."""
+    """Return a graph whose tasks yield given values, by their keys."""
     return {key: DataNode(key, value) for key, value in values.items()}
 
 
-# Iterators of these modules are read once. Files, which are iterators too, are not.
+# Iterators of these modules can be read only once. Files are iterators of another
+# module, and stay what they are.
 _READ_ONCE = ("builtins", "itertools")
 
 
 class PlannedBlock(NamedTuple):
-    """The tasks of one block, in a plan."""
+    """The tasks of one block in a `Plan`.
+
+    Attributes
+    ----------
+    where : str
+        What error messages call the block.
+    new : list of task keys
+        The tasks that no earlier block needs, by their keys in the collections. A
+        task comes after those that it needs.
+    outputs : list of task keys
+        The tasks that yield the pieces of the block, by their keys in the plan.
+    """
 
     where: str
     new: list[Key]
@@ -43,24 +55,24 @@ class PlannedBlock(NamedTuple):
 
 
 class Plan:
-    """The tasks of a pass by the block that first needs them, under new keys.
+    """The tasks of one pass, each assigned to the block that needs it first.
 
-    The keys are new for two reasons. A scheduler may know a key of the collections
-    with another definition. And two passes must not share results.
+    The tasks get new keys. There are two reasons: a scheduler may know a key of the
+    collections with another definition, and two passes must not share results.
 
     Parameters
     ----------
-    graph : dict
+    graph : dict of task key to task
         The tasks of all collections.
     wanted : sequence of list of task keys
-        The keys of the tasks that yield each block, in the order of use.
+        For each place, the tasks that yield its block.
     where : sequence of str
-        What errors call each block.
+        For each place, what error messages call its block.
 
     Attributes
     ----------
     blocks : list of PlannedBlock
-        One for each block, in the order of use.
+        One block for each place.
     """
 
     def __init__(
@@ -71,6 +83,7 @@ class Plan:
             task.key: task for task in graph.values() if isinstance(task, TaskRef)
         }
         self._nodes = as_nodes(graph)
+        # Both by the key in the collections: the new key, and the first place in need.
         self._keys: dict[Key, Key] = {}
         self._first: dict[Key, int] = {}
         self.blocks = []
@@ -95,13 +108,15 @@ class Plan:
         Parameters
         ----------
         block : PlannedBlock
+            One of `blocks`.
         gate : task key, optional
-            The key of a task that the block's first tasks wait for. First tasks are
-            those that need no other task which the block brings.
+            A task that the others wait for: directly if they need no other one of
+            them, or else through those that they need. By default they wait for none.
 
         Returns
         -------
-        dict
+        dict of task key to task
+            The tasks under their new keys.
         """
         found: Graph = {}
         for key in block.new:
@@ -117,23 +132,61 @@ class Plan:
         return found
 
     def foreign(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
-        """Return the keys of tasks of earlier blocks that a block needs."""
+        """Return the tasks of earlier blocks that a block needs.
+
+        Parameters
+        ----------
+        block : PlannedBlock
+            One of `blocks`.
+        tasks : dict of task key to task
+            What `tasks` returned for the block.
+
+        Returns
+        -------
+        set of task keys
+            Their new keys.
+        """
         return (self._read_by(block, tasks) & self._names) - tasks.keys()
 
     def futures(self, block: PlannedBlock, tasks: Graph) -> Graph:
-        """Return the futures that a block needs, by their original keys."""
+        """Return the futures that a block needs.
+
+        Parameters
+        ----------
+        block, tasks
+            As for `foreign`.
+
+        Returns
+        -------
+        dict of task key to future
+            The futures under their own keys, which do not change.
+        """
         needs = self._read_by(block, tasks) & self._futures.keys()
         return {key: self._futures[key] for key in needs}
 
     def _read_by(self, block: PlannedBlock, tasks: Graph) -> set[Key]:
+        """Return the keys of all tasks whose results a block takes directly."""
         return set(block.outputs).union(*(task.dependencies for task in tasks.values()))
 
     def with_futures(self, graph: Graph) -> Graph:
-        """Add the futures that the tasks refer to, under their own keys."""
+        """Return a graph of planned tasks with all futures, under their own keys."""
         return {**graph, **self._futures}
 
     def _walk(self, keys: list[Key], place: int) -> list[Key]:
-        """Give keys to the tasks that no earlier block needs, dependencies first."""
+        """Assign the tasks that no earlier block needs to a block.
+
+        Parameters
+        ----------
+        keys : list of task keys
+            The tasks that yield the block, by their keys in the collections.
+        place : int
+            The place of the block.
+
+        Returns
+        -------
+        list of task keys
+            As `PlannedBlock.new`.
+        """
         new: list[Key] = []
         for key in dependencies_first(keys, self._needs, self._first):
             if key in self._nodes:
@@ -143,7 +196,22 @@ class Plan:
         return new
 
     def _join(self, new: list[Key], outputs: list[Key]) -> tuple[list[Key], list[Key]]:
-        """Join the tasks that yield a block in one task, which runs faster."""
+        """Join the tasks that yield a block in one task, which runs faster.
+
+        Parameters
+        ----------
+        new : list of task keys
+            What `_walk` returned for the block.
+        outputs : list of task keys
+            The tasks that yield the block. They are among `new`.
+
+        Returns
+        -------
+        new : list of task keys
+            The joint task in place of `outputs`.
+        outputs : list of task keys
+            The joint task.
+        """
         joint, first = ("joint", self._token, outputs[0]), outputs[0]
         self._nodes[joint] = Tuple(*map(self._nodes.__getitem__, outputs))
         self._keys[joint] = self._keys[first]
@@ -151,11 +219,13 @@ class Plan:
         return [*(key for key in new if key not in outputs), joint], [joint]
 
     def _target(self, key: Key) -> Key:
+        """Return the task that an alias stands for; other tasks as they are."""
         while isinstance(node := self._nodes.get(key), Alias):
             key = node.target
         return key
 
     def _needs(self, key: Key) -> list[Key]:
+        """Return what a task needs directly, by the keys in the collections."""
         node = self._nodes.get(key)
         return [] if node is None else list(map(self._target, node.dependencies))
 
@@ -172,13 +242,18 @@ class Plan:
 
 
 def plan_blocks(blocks: Blocks, order: Sequence[int]) -> Plan:
-    """Plan a pass over blocks after `settle`.
+    """Plan a pass over blocks.
 
     Parameters
     ----------
     blocks : Blocks
+        What `settle` returned.
     order : sequence of int
-        Positions of the blocks, in the order in which they are used.
+        For each place, the position of its block.
+
+    Returns
+    -------
+    Plan
     """
     where = blocks.describe()
     return Plan(
@@ -187,7 +262,17 @@ def plan_blocks(blocks: Blocks, order: Sequence[int]) -> Plan:
 
 
 class _Read:
-    """A task of a collection under a new key; its errors name the block."""
+    """A function that runs one task of a collection. Its errors name the block.
+
+    Parameters
+    ----------
+    node : GraphNode
+        The task.
+    needs : tuple of task keys
+        The tasks that it needs, by the keys that `node` knows.
+    where : str
+        What error messages call the block.
+    """
 
     __slots__ = ("needs", "node", "where")
 
@@ -197,7 +282,7 @@ class _Read:
         self.where = where
 
     def __call__(self, *values: Any) -> Any:
-        # The last value is that of the gate, if there is one. It is not needed.
+        # The values are those of `needs`. A gate adds one more, which is not needed.
         with noted(f"while computing {self.where}"):
             return _whole(self.node(dict(zip(self.needs, values, strict=False))))
 
@@ -213,7 +298,21 @@ def dependencies_first(
     needs: Callable[[Key], Iterable[Key]],
     known: Container[Key],
 ) -> list[Key]:
-    """List all that `keys` need and that is not known, dependencies first."""
+    """List tasks and all that they need, each after those that it needs.
+
+    Parameters
+    ----------
+    keys : iterable of task keys
+        The tasks.
+    needs : callable
+        ``needs(key)`` returns the tasks that a task needs directly.
+    known : container of task keys
+        Tasks to leave out, with what only they need.
+
+    Returns
+    -------
+    list of task keys
+    """
     found: dict[Key, None] = {}
     opened = set()
     stack = list(keys)[::-1]
@@ -230,7 +329,10 @@ def dependencies_first(
 
 
 def flatten_pieces(pieces: Iterable[Any]) -> Iterator[Any]:
-    """Yield the pieces of a block. Tasks return a piece, or a tuple of pieces."""
+    """Yield the pieces of a block from the results of its tasks.
+
+    A result is a piece or a tuple of results.
+    """
     for piece in pieces:
         if type(piece) is tuple:
             yield from flatten_pieces(piece)

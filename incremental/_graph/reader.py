@@ -1,4 +1,4 @@
-"""`BlockReader`: reads blocks of a pass, called from several threads."""
+"""`BlockReader`: reads the blocks of a pass one by one, for several threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from incremental._graph.task_spec import Graph, Key, Task, TaskRef
 
 
 class BlockReader:
-    """A reader of blocks. A task that several blocks need runs once.
+    """A reader of the blocks of one pass. A task that several blocks need runs once.
 
     `read` may be called from several threads at once, as long as the calls begin in
     the order of the places.
@@ -30,7 +30,7 @@ class BlockReader:
     ----------
     blocks : Blocks
     order : sequence of int
-        Positions of the blocks, in the order in which they are used.
+        For each place, the position of its block.
     """
 
     def __init__(self, blocks: Blocks, order: Sequence[int]) -> None:
@@ -89,8 +89,24 @@ class BlockReader:
         return Block({name: copy.deepcopy(whole[name]) for name in whole})
 
     def _run(self, graph: Graph, made: Key, lent: list[Key]) -> Any:
+        """Compute a block, and what later blocks need of its tasks.
+
+        Parameters
+        ----------
+        graph : dict of task key to task
+        made : task key
+            The task that makes the block.
+        lent : list of task keys
+            The tasks of the block that later blocks need.
+
+        Returns
+        -------
+        block : Block
+        shared : list
+            The results of the tasks `lent`.
+        """
         local = {} if self._pool is None else {"pool": self._pool}
-        # No callbacks: dask's diagnostics would be unregistered by parallel runs.
+        # No callbacks: parallel runs would unregister dask's diagnostics.
         return self._scheduler.run(
             graph,
             [made, lent],
@@ -99,6 +115,10 @@ class BlockReader:
         )
 
     def _borrow(self, place: int) -> Graph:
+        """Return tasks that yield what the block at a place needs of earlier blocks.
+
+        Waits until the earlier blocks have been read.
+        """
         values = {key: self._shared[key].result() for key in self._borrowed[place]}
         with self._lock:
             self._uses_left.subtract(values.keys())
@@ -109,6 +129,16 @@ class BlockReader:
 
 
 def _assemble(where: str, assembly: Assembly, *pieces: Any) -> Block:
+    """Make a block of the results of its reads, and check its number of rows.
+
+    Parameters
+    ----------
+    where : str
+        What error messages call the block.
+    assembly : Assembly
+    *pieces
+        The results, each of which is a piece or a tuple of pieces.
+    """
     with noted(f"in {where}"):
         block = assembly(*flatten_pieces(pieces))
         block.count_rows()

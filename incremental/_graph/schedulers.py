@@ -23,13 +23,14 @@ from dask.threaded import get as get_threaded
 from incremental._graph.task_spec import Graph
 
 _Callback = tuple[Any, ...]
+# How many runs are under way with each callback.
 _runs_with: Counter[_Callback] = Counter()
 _counting = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """The dask scheduler that runs the graphs of a call.
+    """The dask scheduler that runs the graphs of one call of this library.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ class Scheduler:
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is a cluster's. Results stay there; tasks may run twice."""
+        """Whether it is a cluster, where results stay and tasks may run twice."""
         return hasattr(getattr(self.get, "__self__", None), "nthreads")
 
     @property
@@ -64,7 +65,7 @@ class Scheduler:
             return sum(self.get.__self__.nthreads().values())  # type: ignore[attr-defined]
         if self.get is get_sync:
             return 1
-        if isinstance(self.get, partial):  # dask's own around an executor
+        if isinstance(self.get, partial):  # dask makes one of a given executor
             return int(self.get.args[-1])
         pool = dask.config.get("pool", None)
         workers = getattr(pool, "_max_workers", getattr(pool, "_processes", None))
@@ -76,6 +77,7 @@ class Scheduler:
         Parameters
         ----------
         prefetch : int or "auto"
+            What the user asks for. An integer is returned as it is.
         per_thread : int, default=1
             How many blocks ``"auto"`` takes for each thread.
 
@@ -96,7 +98,7 @@ class Scheduler:
         return int(prefetch)
 
     def open_pool(self) -> Executor | None:
-        """Open a pool for runs from several threads; None if dask needs none."""
+        """Open a pool that runs from several threads share; None if none is needed."""
         if dask.config.get("pool", None) is not None:
             return None
         if self.get is get_threaded:
@@ -106,7 +108,22 @@ class Scheduler:
         return None
 
     def run(self, graph: Graph, keys: list[Any], **options: Any) -> Any:
-        """Run a graph unchanged: fusing tasks would undo the look-ahead bound."""
+        """Run a graph unchanged: fusing its tasks would undo the look-ahead bound.
+
+        Parameters
+        ----------
+        graph : dict of task key to task
+        keys : list of task keys, or of such lists
+            The tasks whose results are wanted.
+        **options
+            Options of `get`, such as ``callbacks`` or ``pool`` of a local run, and
+            ``sync=False``, which returns the futures of a cluster.
+
+        Returns
+        -------
+        sequence
+            The results, nested like `keys`.
+        """
         if not self.is_remote:
             # Passed explicitly. If dask looked them up, it would take them away from
             # runs in other threads.
@@ -117,8 +134,8 @@ class Scheduler:
 def active_scheduler() -> Scheduler:
     """Return the active scheduler, by default threads, with the active callbacks.
 
-    dask registers callbacks for all threads and does not say who did it. A call keeps
-    those that were active when it began. Callbacks that another thread registers
+    dask registers callbacks for all threads and does not say which thread did it. The
+    scheduler keeps those that are active now. Callbacks that another thread registers
     later are not called.
     """
     # When a run ends, dask's profilers forget all tasks under way, also those of runs
@@ -133,6 +150,7 @@ def this_thread() -> Scheduler:
 
 
 def _until_all_end(callback: _Callback) -> _Callback:
+    """Return a callback that shows overlapping runs to the given one as one run."""
     start, start_state, before_task, after_task, finish = callback
 
     def start_first(graph: Any) -> None:

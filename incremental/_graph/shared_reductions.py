@@ -30,7 +30,11 @@ def settle(blocks: Blocks) -> Blocks:
     """Compute the reductions over many blocks and replace them by their results.
 
     In the graph of a pass, the first block that needs a reduction would wait until
-    all its blocks are read. These would then stay in memory until they are used.
+    the reduction has read its blocks. These would stay in memory until they are used.
+
+    Parameters
+    ----------
+    blocks : Blocks
 
     Returns
     -------
@@ -60,7 +64,19 @@ def settle(blocks: Blocks) -> Blocks:
 
 
 def _settle(graph: Graph, keys: list[Key], scheduler: Scheduler) -> Graph:
-    """Compute tasks in one parallel run and replace them by their results."""
+    """Compute tasks in one parallel run and replace them by their results.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+    keys : list of task keys
+        The tasks to compute.
+    scheduler : Scheduler
+
+    Returns
+    -------
+    dict of task key to task
+    """
     where = ["a statistic of several blocks"] * len(keys)
     plan = Plan(graph, [[key] for key in keys], where)
     tasks = plan.with_futures(merge(*map(plan.tasks, plan.blocks)))
@@ -72,6 +88,7 @@ def _settle(graph: Graph, keys: list[Key], scheduler: Scheduler) -> Graph:
 
 
 def _literal(key: Key, value: Any) -> Any:
+    """Return a task that yields a result. A future is one already."""
     return value if isinstance(value, TaskRef | GraphNode) else DataNode(key, value)
 
 
@@ -79,8 +96,9 @@ def _statistics(blocks: Blocks) -> list[Key]:
     """Find the reductions to compute before a pass.
 
     A reduction depends on at least three reads, and at least two blocks need it. It
-    is computed before if a block needs it not only through another reduction, and if
-    a block also uses one of its reads directly. Such a read would be held in memory.
+    is computed before the pass under two conditions. A block needs it other than
+    through another reduction. And a block uses one of its reads other than through a
+    reduction: that read would be held in memory.
     """
     nodes = as_nodes(blocks.graph)
 
@@ -111,6 +129,17 @@ def _uses_of_stores(ordered: list[Key], needs: Callable[[Key], list[Key]]) -> se
     """Find the tasks that write to a store on disk, wait for that, or read from it.
 
     Such tasks must run together, because their results are only part of what they do.
+
+    Parameters
+    ----------
+    ordered : list of task keys
+        All tasks that the blocks need, each after those that it needs.
+    needs : callable
+        ``needs(key)`` returns the tasks that a task needs directly.
+
+    Returns
+    -------
+    set of task keys
     """
     on_disk = stores(dict.fromkeys(ordered))
     if not on_disk:
@@ -129,8 +158,18 @@ def _uses_of_stores(ordered: list[Key], needs: Callable[[Key], list[Key]]) -> se
 def _moves_of_rows(nodes: Graph, ordered: list[Key]) -> set[Key]:
     """Find the tasks that put blocks together, and those whose results are cut.
 
-    They yield rows. Computed apart from other columns they may yield other rows, if a
-    read draws rows at random. So they are not computed before.
+    Such tasks yield rows, and are not computed before the pass. If a read draws rows
+    at random, they would yield other rows than the tasks of other columns in the pass.
+
+    Parameters
+    ----------
+    nodes : dict of task key to task
+    ordered : list of task keys
+        As for `_uses_of_stores`.
+
+    Returns
+    -------
+    set of task keys
     """
     moves = {key for key in ordered if key_split(key).endswith("rechunk-merge")}
     for key in ordered:
@@ -147,7 +186,17 @@ def _moves_of_rows(nodes: Graph, ordered: list[Key]) -> set[Key]:
 def _some_reads(
     ordered: list[Key], needs: Callable[[Key], list[Key]]
 ) -> dict[Key, set[Key]]:
-    """Find up to three reads that each task depends on."""
+    """Find for each task up to three reads that it depends on.
+
+    Parameters
+    ----------
+    ordered, needs
+        As for `_uses_of_stores`.
+
+    Returns
+    -------
+    dict of task key to set of task keys
+    """
     found: dict[Key, set[Key]] = {}
     for key in ordered:
         found[key] = set(islice(chain.from_iterable(found[n] for n in needs(key)), 9))
@@ -158,7 +207,19 @@ def _some_reads(
 def _some_users(
     blocks: Blocks, ordered: list[Key], needs: Callable[[Key], list[Key]]
 ) -> dict[Key, set[int]]:
-    """Find up to two blocks that need each task."""
+    """Find for each task up to two blocks that need it.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    ordered, needs
+        As for `_uses_of_stores`.
+
+    Returns
+    -------
+    dict of task key to set of int
+        The positions of the blocks.
+    """
     found: defaultdict[Key, set[int]] = defaultdict(set)
     for at in range(len(blocks)):
         for key in blocks.keys(at):

@@ -1,8 +1,8 @@
 """How many bytes a result holds, which distributed asks for.
 
-Distributed decides by it whether to move a result or to wait for the worker that has
-it. For an object of an unknown class dask counts only the object itself, without its
-arrays.
+Distributed decides by this size whether to move a result or to wait for the worker
+that has it. For an object of an unknown class dask counts only the object itself,
+without its arrays.
 """
 
 from __future__ import annotations
@@ -39,6 +39,14 @@ def held_bytes(value: Any) -> int:
 
 
 def _count(value: Any, seen: dict[int, Any]) -> float:
+    """Count the bytes of an object and of all that it holds.
+
+    Parameters
+    ----------
+    value : object
+    seen : dict of int to object
+        The objects that were counted before, by their ids. Others are added to it.
+    """
     total, stack = 0.0, [value]
     while stack:
         one = stack.pop()
@@ -64,7 +72,17 @@ def _count(value: Any, seen: dict[int, Any]) -> float:
 
 
 def _open(one: Any) -> tuple[int, Iterable[Any], int]:
-    """Return an object's own size, what it holds, and the length of a container."""
+    """Look into an object.
+
+    Returns
+    -------
+    own : int
+        The bytes of the object without what it holds.
+    parts : iterable
+        The objects that it holds.
+    length : int
+        The number of the parts of a container, otherwise 0.
+    """
     if isinstance(one, np.ndarray):
         objects = one.dtype.hasobject
         return one.nbytes, one.flat if objects else (), one.size if objects else 0
@@ -80,7 +98,7 @@ def _open(one: Any) -> tuple[int, Iterable[Any], int]:
 
 
 def _attributes(one: Any) -> list[Any]:
-    """Return what an object holds in attributes, or in the pickle of itself."""
+    """Return the values of an object's attributes, or what it would be pickled as."""
     kind: Any = type(one)
     if kind.__reduce__ is not object.__reduce__:
         # Compiled classes, such as scikit-learn's trees, show their arrays only here.

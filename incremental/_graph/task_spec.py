@@ -32,6 +32,7 @@ __all__ = [
     "as_nodes",
 ]
 
+# The name of a task: a string, or a tuple that begins with one.
 Key = Any
 Graph = dict[Key, Any]
 

@@ -50,7 +50,7 @@ def map_method(
     """Apply a method of a fitted estimator to every block of a collection.
 
     The graph holds the estimator once, whatever the number of blocks. The method runs
-    under scikit-learn's configuration at the time of calling `map_method`.
+    under the configuration of scikit-learn that holds when `map_method` is called.
 
     Parameters
     ----------
@@ -58,18 +58,17 @@ def map_method(
         Fitted.
     method : str
         Name of the method, such as ``"predict"``.
-    X : dask array or dataframe of shape (n_samples, n_features)
+    X : dask array, dataframe, series or bag
     meta : array, pandas.Series or pandas.DataFrame, optional
-        An example of what the method returns. If None, one made-up row shows it. If
-        the type of the example is of another kind and cannot hold that output, the
-        type of the output is taken.
+        An example of what the method returns, see `declared_output`. By default the
+        method is called on a made-up row to learn what it returns.
     **params
         Further arguments of the method.
 
     Returns
     -------
     dask array, dask dataframe or series, or a list of them
-        A list where the method returns a list or a tuple.
+        A list if the method returns several outputs.
 
     Raises
     ------
@@ -88,10 +87,10 @@ def map_method(
     token = tokenize(estimator, *changed_settings().items())
     name = f"{type(estimator).__name__}-{token}"
     held = Travelling((estimator, get_config()))
-    # Not made by `dask.delayed`: dask could not fuse that with a dataframe of one
-    # partition, where it would look for the task under another name than its own.
+    # `dask.delayed` is not used: when dask fuses such a task with a dataframe of one
+    # partition, it looks for the task under another name than the task has.
     model = Delayed(name, {name: held})
-    # A parameter may make the method write to its input, as `copy=False` does.
+    # Only without parameters: `copy=False`, for one, makes it write to its input.
     plain = method == "transform" and not params
     row_local = plain and traits_of(estimator).row_local
     stage = Stage(partial(_apply, model=held, call=call), method, row_local)
@@ -111,18 +110,35 @@ def map_method(
 
 
 def _with_index(empty: Any, X: Collection) -> Any:
-    """Give a pandas object without rows the type of index that X has."""
+    """Give pandas output without rows an index of the type that X has."""
     if is_pandas(empty) and X.has_index:
         return empty.set_axis(X.example.index[:0])
     return empty
 
 
 def _map(X: Collection, stage: Stage, empty: Any, function: Any, *args: Any) -> Any:
-    """Map a function over blocks. A resulting array remembers it as a stage."""
+    """Map a function over the blocks of a collection.
+
+    Parameters
+    ----------
+    X : Collection
+    stage : Stage
+        The same function, as a stage that a resulting array remembers.
+    empty : array, pandas.Series or pandas.DataFrame
+        What the function returns for a block, without rows.
+    function : callable
+        ``function(block, *args)``
+    *args
+        Further arguments of the function. They may be lazy.
+
+    Returns
+    -------
+    dask array, dataframe or series
+    """
     mapped = X.map_blocks(function, stage.name, empty, *args)
     if not isinstance(mapped, da.Array):
         return mapped
-    # A copy, because the user may assign to X later.
+    # The source is a copy of X, because the user may assign to X later.
     before = X.mapped or Mapped((copy.copy(X.value),), ())
     made = Mapped(before.sources, (*before.stages, stage._replace(token=mapped.name)))
     return MappedArray.of(mapped, made)
@@ -130,11 +146,12 @@ def _map(X: Collection, stage: Stage, empty: Any, function: Any, *args: Any) -> 
 
 @dataclass(frozen=True)
 class Call:
-    """What to call on each block, and what the result is declared to be.
+    """A call that is made on each block, with what its result is declared to be.
 
     Parameters
     ----------
     method : str
+        The name of the method.
     params : dict
         Arguments of the method beside X.
     declared : Declared or list of Declared
@@ -156,7 +173,23 @@ def _apply(
     block_id: Any = None,
     partition_info: Any = None,
 ) -> Any:
-    """Call the method on a block. dask passes `block_id` or `partition_info`."""
+    """Call a method on a block, and check the columns of the block and the output.
+
+    Parameters
+    ----------
+    block : array, frame or list
+        The X of the block. If it has no rows, the method is not called.
+    model : Travelling
+        The estimator, and the configuration of scikit-learn to run it under.
+    call : Call
+    block_id, partition_info : optional
+        What dask tells of the block, for messages: the one for an array, the other for
+        a dataframe.
+
+    Returns
+    -------
+    array, pandas.Series or pandas.DataFrame, or a list of them
+    """
     declared = call.declared
     if n_rows(block) == 0:
         several = isinstance(declared, list)
@@ -171,6 +204,7 @@ def _apply(
 
 
 def _which(block_id: Any, partition_info: Any) -> str:
+    """Say which block it is, as far as dask tells."""
     if partition_info is not None:
         return f" of block {partition_info['number']}"
     return "" if block_id is None else f" of block {block_id[0]}"
@@ -179,6 +213,17 @@ def _which(block_id: Any, partition_info: Any) -> str:
 def _call(
     block: Any, estimator: Estimator, method: str, params: Any, declared: Any
 ) -> Any:
+    """Call a method on a block that has rows, and convert the output as declared.
+
+    Parameters
+    ----------
+    block : array, frame or list
+        The X of the block.
+    estimator : estimator
+        Fitted.
+    method, params, declared
+        As for `Call`.
+    """
     own = block.copy() if writes_to_input(estimator, **params) else block
     output = getattr(estimator, method)(as_list(estimator, own), **params)
     who = type(estimator).__name__

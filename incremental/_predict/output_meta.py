@@ -19,20 +19,29 @@ from incremental._typing import Estimator
 def declared_output(
     estimator: Estimator, method: str, X: Any, params: Any, meta: Any = None
 ) -> Any:
-    """Return the output of a method without rows, as it is declared for all blocks.
+    """Return an output without rows, as a method is declared to yield it for a block.
 
     Parameters
     ----------
     estimator, method, X, params
         As for `example_output`.
     meta : array, pandas.Series or pandas.DataFrame, or a list of them, optional
-        The user's example. Its kind, names and types are used. A type of another
-        kind that cannot hold the output for a made-up row is replaced.
+        The user's example, whose kind, names and types are taken. If one of its types
+        is of another kind than that of the output for a made-up row, and cannot hold
+        that output, the type of the output is taken.
 
     Returns
     -------
     array, pandas.Series or pandas.DataFrame, or a list of them
-        Text has the width of the longest class. If that is unknown, it is of objects.
+        A type of text is as wide as the longest class. If the classes are unknown, it
+        becomes the type of objects.
+
+    Raises
+    ------
+    TypeError
+        If `meta` is no array or pandas object.
+    ValueError
+        If `meta` has other outputs or columns than the method returns.
     """
     text = _text_dtype(estimator, method)
     if meta is None:
@@ -57,14 +66,17 @@ def declared_output(
 
 
 def _is_several(outputs: Any) -> bool:
+    """Tell whether a method returned several outputs, in a list or a tuple."""
     return isinstance(outputs, list | tuple)
 
 
 def _outputs(count: int | None) -> str:
+    """Say how many outputs there are; None stands for one that is not in a list."""
     return "one output" if count is None else f"a list of {count}"
 
 
 def _each(function: Callable[[Any], Any], outputs: Any) -> Any:
+    """Call a function on an output, or on each of several."""
     several = _is_several(outputs)
     return list(map(function, outputs)) if several else function(outputs)
 
@@ -78,7 +90,19 @@ def _check_is_example(example: Any) -> None:
 
 
 def _combined(meta: Any, example: Any, method: str, text: Any) -> Any:
-    """Return `meta` without rows, with types that suit the example as well."""
+    """Return `meta` without rows, with types that can hold the example as well.
+
+    Parameters
+    ----------
+    meta : array, pandas.Series or pandas.DataFrame
+        The user's example.
+    example : array, pandas.Series or pandas.DataFrame
+        The output for a made-up row.
+    method : str
+        The name of the method, for messages.
+    text : callable
+        As `_text_dtype` returns it.
+    """
     _check_is_example(example)
     if not is_pandas(meta):
         # The shape is taken from what the method really returned.
@@ -97,17 +121,22 @@ def _combined(meta: Any, example: Any, method: str, text: Any) -> Any:
 
 
 def _names(example: Any) -> Any:
+    """Return the names of the columns, or their number if they have no names."""
     return list(example.columns) if hasattr(example, "columns") else n_columns(example)
 
 
 def _dtypes(example: Any) -> list[Any]:
+    """Return the type of each column."""
     if hasattr(example, "columns"):
         return list(example.dtypes)
     return [example.dtype] * n_columns(example)
 
 
 def _wider(wanted: Any, received: Any) -> Any:
-    """Return `wanted` if it is of the same kind or can hold `received`; else that."""
+    """Return the user's type if it suits the type of an output, else the latter.
+
+    It suits if both are of one kind, or if it can hold all values of the other.
+    """
     if not (isinstance(wanted, np.dtype) and isinstance(received, np.dtype)):
         return wanted
     if (wanted.kind in "US") != (received.kind in "US"):
@@ -117,7 +146,16 @@ def _wider(wanted: Any, received: Any) -> Any:
 
 
 def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
-    """Return an example without rows, with other types and text wide enough."""
+    """Return an example without rows and with other types.
+
+    Parameters
+    ----------
+    example : array, pandas.Series or pandas.DataFrame
+    dtypes : list or None
+        The type for each column. If None, the columns keep their types.
+    text : callable
+        As `_text_dtype` returns it. It is called on each type.
+    """
     _check_is_example(example)
     empty = take_rows(example, slice(0, 0))
     dtypes = [text(dtype) for dtype in (_dtypes(empty) if dtypes is None else dtypes)]
@@ -130,7 +168,11 @@ def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
 
 
 def _text_dtype(estimator: Estimator, method: str) -> Callable[[Any], Any]:
-    """Return a function that makes a text type wide enough for every class."""
+    """Return a function that makes a type of text wide enough for all classes.
+
+    The function takes a type and returns one. A type that is not of text is returned
+    as it is. If the classes are unknown or no text, it returns the type of objects.
+    """
     classes = getattr(estimator, "classes_", None) if method == "predict" else None
     several = classes if isinstance(classes, list) else [classes]
     known = [getattr(one, "dtype", None) for one in several]
@@ -155,16 +197,21 @@ def example_output(estimator: Estimator, method: str, X: Any, params: Any) -> An
     estimator : estimator
         Fitted.
     method : str
+        The name of the method.
     X : dask array, dataframe, series or bag
     params : dict
         Further arguments of the method.
+
+    Returns
+    -------
+    array, pandas.Series or pandas.DataFrame, or a list of them
 
     Raises
     ------
     TypeError
         If the method returns a list of rows.
     Exception
-        What the first row raised, if the method fails on all rows.
+        If the method fails on all rows: what it raised on the first one.
     """
     note = f"raised by {type(estimator).__name__}.{method} on one made-up row"
     if method in METAS:
@@ -191,13 +238,13 @@ def example_output(estimator: Estimator, method: str, X: Any, params: Any) -> An
 
 
 def _rows(estimator: Estimator, X: Any) -> Iterator[Any]:
-    """Yield rows that an estimator may take, the likeliest first."""
+    """Yield made-up rows that an estimator may take, the likeliest first."""
     for row in as_collection(X).made_up_rows():
         yield _with_learned(estimator, row) if hasattr(row, "shape") else row
 
 
 def _with_learned(estimator: Estimator, row: Any) -> Any:
-    """Put learned categories into a row, since encoders refuse unknown ones."""
+    """Put known categories into a made-up row: encoders refuse unknown ones."""
     for chosen, values in _categories(estimator):
         if is_pandas(row):
             places = _places(row, chosen)
@@ -210,13 +257,29 @@ def _with_learned(estimator: Estimator, row: Any) -> Any:
 
 
 def _places(row: Any, chosen: Any) -> list[int]:
-    """Return the numbers of the columns that a column transformer has chosen."""
+    """Return the numbers of some columns.
+
+    Parameters
+    ----------
+    row : pandas.DataFrame
+    chosen : slice, or sequence of int or str
+        The columns, as a column transformer has chosen them.
+    """
     if isinstance(chosen, slice):
         return list(range(row.shape[1]))[chosen]
     return [n if isinstance(n, int) else row.columns.get_loc(n) for n in chosen]
 
 
 def _categories(estimator: Estimator) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield the columns that an encoder takes, and a category that it knows for each.
+
+    Yields
+    ------
+    chosen : slice or sequence
+        The columns of X, as `_places` takes them.
+    values : list
+        The first known category of each of these columns.
+    """
     while hasattr(estimator, "steps"):
         estimator = estimator.steps[0][1]
     if hasattr(estimator, "transformers_"):

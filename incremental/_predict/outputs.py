@@ -1,4 +1,4 @@
-"""`Declared`: compares the output for a block with what was declared."""
+"""`Declared`: what the outputs for all blocks are declared to be."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Declared:
     Parameters
     ----------
     empty : array, pandas.Series or pandas.DataFrame
-        An output without rows.
+        An output without rows, which has the declared types and columns.
     rounds : bool
-        Whether floats may be rounded to the declared type, as the user gave it.
+        Whether floats may be rounded to the declared type. True if the user gave it.
     """
 
     empty: Any
@@ -40,15 +40,21 @@ class Declared:
         Parameters
         ----------
         output : array, frame or list
+            What the method returned for the block.
         block : array, frame or list
+            The X of the block.
         who, method : str
             Names of the estimator and of its method, for errors.
+
+        Returns
+        -------
+        array, pandas.Series or pandas.DataFrame
 
         Raises
         ------
         ValueError
-            If the output has other rows or columns than declared, if its index has
-            the rows in another order, or if the declared type cannot hold a value.
+            If the output has other rows or columns than declared, if its index has the
+            rows in another order, or if the declared type cannot hold a value.
         """
         if not hasattr(output, "shape"):
             output = np.asarray(output)
@@ -75,6 +81,14 @@ class Declared:
             raise ValueError(f"{who}.{method} returned {misfit}. {fix}") from None
 
     def _as_pandas(self, output: Any, index: Any) -> Any:
+        """Return an output as the pandas object that is declared.
+
+        Parameters
+        ----------
+        output : array, sparse matrix or frame
+        index : pandas.Index or None
+            The index of the block, for an output without one.
+        """
         import pandas as pd
 
         empty = self.empty
@@ -97,7 +111,13 @@ class Declared:
         return pd.DataFrame(arrays, index=index).set_axis(empty.columns, axis=1)
 
     def _cast(self, values: Any, dtype: Any) -> Any:
-        """Cast values; raise if one would change, other than by allowed rounding."""
+        """Cast values to a type.
+
+        Raises
+        ------
+        _Misfit
+            If a value would change, unless it is a float that may be rounded.
+        """
         if values.dtype == dtype:
             return values
         cast = _cast_numpy if isinstance(dtype, np.dtype) else _cast_pandas
@@ -115,24 +135,28 @@ class Declared:
 
 
 class _Misfit(Exception):  # noqa: N818
-    """Raised if an output does not fit; its message completes a sentence."""
+    """An error that says what a method returned in place of what is declared.
+
+    The message completes a sentence that begins with the name of the method.
+    """
 
 
 def check_index(
     output: Any, block: Any, who: str, method: str, *, by_position: bool
 ) -> None:
-    """Check that the rows of pandas output have the labels of those of the block.
+    """Check that output in pandas has the same row labels as its block, in this order.
 
     Parameters
     ----------
     output : array, frame or list
         As many rows as the block has.
     block : array, frame or list
+        The X of the block.
     who, method : str
         Names of the estimator and of its method, for errors.
     by_position : bool
-        Whether an index that only numbers the rows will do. It does where the index
-        is dropped.
+        Whether an index that only numbers the rows is good as well. It is where the
+        index will be dropped.
 
     Raises
     ------
@@ -159,12 +183,14 @@ def check_index(
 
 
 def _first_difference(index: Any, expected: Any) -> tuple[Any, Any]:
+    """Return the first pair of labels in which two indexes differ."""
     pairs = list(zip(index, expected, strict=True))
     # Missing labels equal nothing, not even themselves.
     return next((pair for pair in pairs if repr(pair[0]) != repr(pair[1])), pairs[0])
 
 
 def _check_columns(output: Any, empty: Any) -> None:
+    """Raise `_Misfit` if an output has other columns than the declared one."""
     named = hasattr(output, "columns") and hasattr(empty, "columns")
     if named and not output.columns.equals(empty.columns):
         raise _Misfit(
@@ -185,12 +211,28 @@ def n_columns(values: Any) -> int:
 
 
 def _column(output: Any, n: int) -> Any:
+    """Return one column of an output by its number."""
     if output.ndim == 1:
         return output
     return output.iloc[:, n] if is_pandas(output) else output[:, n]
 
 
 def _cast_numpy(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
+    """Cast values to a type of NumPy.
+
+    Parameters
+    ----------
+    values : array, sparse matrix or pandas.Series
+    dtype : numpy.dtype
+    rounds : bool
+        Whether floats may be rounded.
+
+    Returns
+    -------
+    same : bool
+        Whether no value changed, beside floats that may be rounded.
+    cast : array or sparse matrix
+    """
     if is_pandas(values):
         values = values.to_numpy()
     own = values.dtype
@@ -207,7 +249,7 @@ def _cast_numpy(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
         return np.array_equal(np.isinf(before), np.isinf(after)), cast
     if own.kind == "f" and dtype.kind in "iu":
         info = np.iinfo(dtype)
-        # Both bounds are powers of two, and so exact.
+        # As floats both bounds are exact, because each is 0 or a power of two.
         inside = (before >= float(info.min)) & (before < float(info.max + 1))
         return bool(np.all(inside & (before == np.trunc(before)))), cast
     missing = (before != before) & (after != after)
@@ -215,11 +257,12 @@ def _cast_numpy(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
 
 
 def _cast_pandas(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
+    """Cast values to a type of pandas, as `_cast_numpy` does to one of NumPy."""
     import pandas as pd
 
     column = pd.Series(values)
     if hasattr(dtype, "categories") and hasattr(column.dtype, "categories"):
-        # A collection may not know the categories, and each block has its own.
+        # A collection may not know its categories. Then those of a block are kept.
         return True, column.array
     cast = column.astype(dtype)
     missing = column.isna()

@@ -1,8 +1,11 @@
-"""Scores of predictions that are made in parallel. X is never gathered.
+"""Scores of predictions that are made in parallel.
 
-This is the only module that touches private state of scikit-learn's scorers
-(``_response_method``). It says which methods a scorer calls, so that no other outputs
-are computed. Tested with scikit-learn 1.6 and 1.9.
+Predictions and y may be gathered: brought into the memory of this process from all
+blocks. X is never gathered.
+
+This is the only module that touches private state of scikit-learn's scorers:
+``_response_method``. This attribute says which methods a scorer calls, so that no other
+outputs are computed. Tested with scikit-learn 1.6 and 1.9.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ def as_scorer(scoring: Scoring) -> Callable[..., float]:
     Raises
     ------
     TypeError
-        If it is neither.
+        If `scoring` is neither a text nor callable.
     """
     if isinstance(scoring, str):
         from sklearn.metrics import get_scorer
@@ -55,15 +58,15 @@ def as_scorer(scoring: Scoring) -> Callable[..., float]:
 def score_by_block(
     estimator: Estimator, X: Any, y: Any, sample_weight: Any = None
 ) -> float:
-    """Score a fitted estimator as its own ``score`` does, block by block.
+    """Score a fitted estimator on collections, block by block, as its own ``score``.
 
     Parameters
     ----------
     estimator : estimator
         Fitted. Classifiers are scored by accuracy, regressors by R².
-    X : dask array or dataframe of shape (n_samples, n_features)
-    y : array or frame of shape (n_samples,) or (n_samples, n_outputs)
-    sample_weight : array or frame of shape (n_samples,), optional
+    X : array-like or collection of shape (n_samples, n_features)
+    y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : array-like or collection of shape (n_samples,), optional
 
     Returns
     -------
@@ -87,11 +90,12 @@ def score_by_block(
 def score_blocks(
     estimator: Estimator, blocks: Blocks, order: Sequence[int] | None = None
 ) -> float:
-    """Score a fitted estimator as its own ``score`` does, on blocks.
+    """Score a fitted estimator on blocks as its own ``score`` does.
 
     Parameters
     ----------
     estimator : estimator
+        Fitted.
     blocks : Blocks
         The blocks of X, y and perhaps ``sample_weight``.
     order : sequence of int, optional
@@ -247,18 +251,22 @@ def score_gathered(
     rows: Mapping[str, Any],
     X: Any,
 ) -> Any:
-    """Call a scorer on predictions made in parallel. They and y are gathered.
+    """Call a scorer on the predictions for collections. They and y are gathered.
 
     Parameters
     ----------
     scorer : callable
         ``scorer(estimator, X, y, **params)``.
-    wrapper : estimator
-        Fitted; its methods are lazy.
+    wrapper : ParallelPostFit
+        Fitted. Its methods yield lazy collections.
     rows : dict
         X, and perhaps y and parameters of the scorer that have an entry for each row.
     X : dask array, dataframe, series or bag
         What the scorer gets as X. It is not computed, unless the scorer does so.
+
+    Returns
+    -------
+    float
     """
     estimator = wrapper._fitted_estimator()
     on_blocks = OnBlocks(estimator, read_blocks(rows), X=X, wrapper=wrapper)
@@ -269,7 +277,7 @@ def score_gathered(
 def score_held_out(
     scorer: Scorer, estimator: Estimator, blocks: Blocks, order: Sequence[int]
 ) -> float:
-    """Call a scorer on predictions for some blocks. They and y are gathered.
+    """Call a scorer on the predictions for some blocks. They and y are gathered.
 
     Parameters
     ----------
@@ -278,21 +286,29 @@ def score_held_out(
     estimator : estimator
         Fitted.
     blocks : Blocks
-        Of X and perhaps y.
+        The blocks of X, and perhaps of y.
     order : sequence of int
-        Positions of the blocks.
+        Positions of the blocks to score on.
+
+    Returns
+    -------
+    float
     """
     on_blocks = OnBlocks(estimator, blocks, order)
     gathered = on_blocks.gather(_responses(scorer, estimator))
     return float(scorer(on_blocks, None, gathered.get("y")))
 
 
-# The methods a scorer may call. Their outputs are gathered in one read with y.
+# The methods that a scorer may call if it does not say which. The blocks are read once
+# for the outputs of all of them and y.
 _RESPONSES = ("predict", "predict_proba", "decision_function")
 
 
 def _responses(scorer: Scorer, estimator: Estimator) -> list[str]:
-    """Return the methods that a scorer will call, or may call if that is unknown."""
+    """Return the names of the methods that a scorer will call on an estimator.
+
+    If the scorer does not say which, these are all methods that it may call.
+    """
     asked = getattr(scorer, "_response_method", None) or _RESPONSES
     names = [asked] if isinstance(asked, str) else asked
     found = [name for name in names if hasattr(estimator, name)]
@@ -303,16 +319,16 @@ def _responses(scorer: Scorer, estimator: Estimator) -> list[str]:
 class OnBlocks:
     """An estimator whose methods return gathered outputs for the X of some blocks.
 
-    If a method is called with the X that stands for the blocks, the blocks are read
-    and the outputs gathered. With another X, the wrapper's method is called and its
-    result computed.
+    Scorers get it in place of the fitted estimator. If they call a method with the X
+    that stands for the blocks, the blocks are read and the outputs gathered. With
+    another X, the wrapper's method is called and its result computed.
 
     Parameters
     ----------
     estimator : estimator
         Fitted.
     blocks : Blocks
-        The blocks of X, and perhaps of y and of other row-wise data.
+        The blocks of X, and perhaps of y and of ``sample_weight``.
     order : sequence of int, optional
         Positions of the blocks; all of them by default.
     X : object
@@ -338,7 +354,9 @@ class OnBlocks:
         self._outputs: dict[str, Any] = {}
 
     def gather(self, methods: Sequence[str] = _RESPONSES) -> dict[str, Any]:
-        """Read the blocks once, and gather the outputs of methods, y and the rest.
+        """Read the blocks once, and gather y and the outputs of some methods.
+
+        The outputs are kept. A later call of such a method returns them.
 
         Parameters
         ----------
@@ -348,7 +366,7 @@ class OnBlocks:
         Returns
         -------
         dict
-            y and the other row-wise data. X and the outputs are not in it.
+            All pieces of the blocks but X, by name.
         """
         calls: dict[str, Any] = {
             name: {} for name in methods if hasattr(self._estimator, name)
@@ -361,7 +379,15 @@ class OnBlocks:
         return tags_of(self._estimator)
 
     def score(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> float:
-        """Score the estimator as its own ``score`` does."""
+        """Score the estimator as its own ``score`` does.
+
+        Parameters
+        ----------
+        X : object
+            The X that stands for the blocks, or another one.
+        y, sample_weight : array-like or collection, optional
+            As for the estimator's ``score``.
+        """
         rows = (X, y, sample_weight)
         if X is self._X and not any(map(is_lazy, rows[1:])):
             score, finish = score_of(self._estimator)
@@ -393,7 +419,17 @@ class OnBlocks:
         return gathered
 
     def _read(self, calls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Read the blocks, and return what methods return for them.
+        """Read the blocks once, and return what methods return for them.
+
+        Parameters
+        ----------
+        calls : dict of str to dict
+            The arguments beside X of each method to call, by its name.
+
+        Returns
+        -------
+        dict
+            The gathered outputs of each method, by its name.
 
         Raises
         ------
@@ -422,6 +458,22 @@ class OnBlocks:
 def _respond(
     estimator: Estimator, calls: Mapping[str, Mapping[str, Any]], block: Block
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Call methods on the X of a block.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    calls : dict of str to dict
+        The arguments beside X of each method to call, by its name.
+    block : Block
+
+    Returns
+    -------
+    tuple of two dicts, or None
+        All pieces of the block but X; and the output of each method, by its name. None
+        if the block has no rows.
+    """
     if block.count_rows() == 0:
         return None
     X = block["X"]
@@ -442,7 +494,28 @@ def _stacked(parts: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _ask(
     estimator: Estimator, method: str, X: Any, params: Mapping[str, Any] | None = None
 ) -> Any:
-    """Call a method on the X of a block, on a copy if it may write to X."""
+    """Call a method on the X of a block, on a copy if it may write to X.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    method : str
+        The name of the method.
+    X : array, frame or list
+    params : dict, optional
+        Further arguments of the method.
+
+    Returns
+    -------
+    array or frame, or a list of them
+        A list if the method returns several outputs.
+
+    Raises
+    ------
+    ValueError
+        If an output has other rows than X.
+    """
     own = X.copy() if writes_to_input(estimator) else X
     output = getattr(estimator, method)(as_list(estimator, own), **(params or {}))
     is_list = isinstance(output, list | tuple) and len(output) > 0
@@ -458,13 +531,14 @@ def _ask(
 
 
 def _stack_outputs(parts: list[Any]) -> Any:
+    """Concatenate the outputs for several blocks; each of them if there are several."""
     if isinstance(parts[0], list):
         return [_stack(list(outputs)) for outputs in zip(*parts, strict=True)]
     return _stack(parts)
 
 
 def _stack(parts: list[Any]) -> Any:
-    """Concatenate the rows of blocks."""
+    """Concatenate the rows of arrays, sparse matrices or frames."""
     first = parts[0]
     if is_pandas(first):
         import pandas as pd
@@ -478,6 +552,7 @@ def _stack(parts: list[Any]) -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
+    """Tell whether two arrays hold the same values."""
     if hasattr(one, "tocsr"):
         return bool(one.shape == other.shape and (one != other).nnz == 0)
     one, other = np.asarray(one), np.asarray(other)
@@ -485,7 +560,14 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def score_of(estimator: Estimator) -> tuple[Callable[..., Any], Callable[..., float]]:
-    """Return a function of each block, and one that makes the score of its results.
+    """Return the two functions that compute an estimator's own score block by block.
+
+    Returns
+    -------
+    score : callable
+        ``score(y, predicted, sample_weight)`` returns what is to be known of one block.
+    finish : callable
+        ``finish(parts) -> float`` makes the score from these results for all blocks.
 
     Raises
     ------
@@ -508,6 +590,22 @@ def score_of(estimator: Estimator) -> tuple[Callable[..., Any], Callable[..., fl
 
 
 def _score_block(estimator: Estimator, score: Callable[..., Any], block: Block) -> Any:
+    """Predict for a block, and return what is to be known of it for the score.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    score : callable
+        The first function that `score_of` returns.
+    block : Block
+        X, y and perhaps ``sample_weight``.
+
+    Returns
+    -------
+    object
+        What `score` returns; None if the block has no rows.
+    """
     if block.count_rows() == 0:
         return None
     predicted = _ask(estimator, "predict", block["X"])
@@ -515,6 +613,13 @@ def _score_block(estimator: Estimator, score: Callable[..., Any], block: Block) 
 
 
 def _count_correct(y: Any, predicted: Any, weight: Any) -> tuple[float, float]:
+    """Count the rows of a block that are predicted right.
+
+    Returns
+    -------
+    tuple of float
+        The weight of these rows, and that of all rows.
+    """
     from sklearn.metrics import accuracy_score
 
     # scikit-learn refuses weights that are all 0, but those of one block may be.
@@ -526,6 +631,7 @@ def _count_correct(y: Any, predicted: Any, weight: Any) -> tuple[float, float]:
 
 
 def _accuracy(parts: list[tuple[float, float]]) -> float:
+    """Return the accuracy from what `_count_correct` returned for each block."""
     correct, total = np.sum(np.asarray(parts, dtype=float), axis=0)
     _check_total_weight(total)
     return float(correct / total)
@@ -540,7 +646,20 @@ def _check_total_weight(total: float) -> None:
 
 
 class Moments(NamedTuple):
-    """Sums over some rows that R² is computed from. They merge by Chan's formula.
+    """The sums over some rows from which R² is computed. They merge by Chan's formula.
+
+    Attributes
+    ----------
+    rows : int
+        The number of rows.
+    weight : float
+        The sum of their weights.
+    mean : ndarray of shape (n_outputs,)
+        The weighted mean of y.
+    total : ndarray of shape (n_outputs,)
+        The weighted sum of the squared differences between y and `mean`.
+    residual : ndarray of shape (n_outputs,)
+        The weighted sum of the squared differences between y and the prediction.
 
     References
     ----------
@@ -557,6 +676,12 @@ class Moments(NamedTuple):
     @classmethod
     def of(cls, y: Any, predicted: Any, weight: Any) -> Moments:
         """Compute the moments of the rows of a block.
+
+        Parameters
+        ----------
+        y, predicted : array or frame of shape (n_samples,) or (n_samples, n_outputs)
+        weight : array or series of shape (n_samples,), or None
+            The weights of the rows. If None, each row weighs 1.
 
         Raises
         ------
@@ -598,12 +723,20 @@ class Moments(NamedTuple):
 
 
 def _finite(name: str, values: Any) -> Any:
+    """Return values as an array.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite. The message calls the values `name`.
+    """
     from sklearn.utils import check_array
 
     return check_array(values, ensure_2d=False, input_name=name)
 
 
 def _r2(parts: list[Moments]) -> float:
+    """Return R² from the moments of each block, as scikit-learn computes it."""
     import warnings
 
     from sklearn.exceptions import UndefinedMetricWarning

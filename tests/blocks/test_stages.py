@@ -14,13 +14,15 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+from sklearn.utils import gen_batches
 
 from incremental import Incremental, ParallelPostFit
 from incremental._blocks.block import Block
 from incremental._blocks.collections import as_collection
 from incremental._blocks.stages import Stage
 from incremental._estimators.traits import Traits, traits_of
-from incremental._fit.step import Before, Fitting, PartialFit
+from incremental._fit.batches import Batching
+from incremental._fit.step import Before, Fitting, PartialFit, Step
 from tests.contracts import (
     ESTIMATORS,
     N_ROWS,
@@ -211,19 +213,14 @@ def test_a_part_is_whole_batches_that_fit_in_the_cache(monkeypatch):
         parts.append(len(part))
         return 2 * part
 
-    step = PartialFit(batch_size=10, within=[Stage(double, "double", True)])
+    within = [Stage(double, "double", True)]
+    step = Step(PartialFit(), Batching(10), within=within)
     X = np.arange(70.0).reshape(35, 2)
-    calls = step(Fitting(Recorder()), Block({"X": X})).estimator.calls_
-    assert parts == [20, 15]
+    fitting = step.finish(step(Fitting(Recorder()), Block({"X": X})))
+    calls = fitting.estimator.calls_
+    assert parts == [20, 10, 5]
     np.testing.assert_array_equal(np.concatenate([c[0] for c in calls]), 2 * X)
     assert [len(call[0]) for call in calls] == [10, 10, 10, 5]
-
-
-def test_without_batches_a_block_is_one_part():
-    step = PartialFit(within=[Stage(np.negative, "negate", True)])
-    X = np.arange(70.0).reshape(35, 2)
-    (call,) = step(Fitting(Recorder()), Block({"X": X})).estimator.calls_
-    np.testing.assert_array_equal(call[0], -X)
 
 
 @pytest.mark.parametrize("scoring", [None, "f1"])
@@ -412,16 +409,16 @@ def test_weights_and_empty_blocks_are_as_in_the_loop(batch_size, data, rng):
         scaled = ParallelPostFit(scaler).transform(as_dask(X, chunks))
         model.fit(scaled, as_dask(y, chunks), sample_weight=weight)
     expected = clone(SGD)
-    for block in (slice(0, 20), slice(20, 45), slice(45, 60)):
-        rows = scaler.transform(X[block])
-        for start in range(0, len(rows), batch_size or len(rows)):
-            batch = slice(start, start + (batch_size or len(rows)))
-            expected.partial_fit(
-                rows[batch],
-                y[block][batch],
-                classes=[0, 1],
-                sample_weight=weight[block][batch],
-            )
+    blocks = [slice(0, 20), slice(20, 45), slice(45, 60)]
+    if batch_size is not None:
+        blocks = list(gen_batches(60, batch_size))
+    for rows in blocks:
+        expected.partial_fit(
+            scaler.transform(X[rows]),
+            y[rows],
+            classes=[0, 1],
+            sample_weight=weight[rows],
+        )
     assert_same_state(model.estimator_, expected)
 
 

@@ -55,7 +55,7 @@ def test_batches_that_fit_in_the_cache_are_scaled_in_the_step(
 ):
     received = plan(SGD, scaled, batch_size=batch_size, cached_rows=cached_rows)
     expected = ([], ["transform"]) if within else (["transform"], [])
-    assert (names(received.before), names(received.learner.within)) == expected
+    assert (names(received.before), names(received.step.within)) == expected
     assert received.in_parts == (not within)
 
 
@@ -73,10 +73,10 @@ def test_a_stage_whose_rows_depend_on_each_other_stays_with_the_blocks(X):
     assert received.blocks.assembly.has_stages
 
 
-def test_a_judged_estimator_gets_all_of_x_at_once(scaled):
+def test_a_judged_estimator_gets_x_transformed_whole(scaled):
     received = plan(SGD, scaled, judged=True, batch_size=5, cached_rows=100)
     assert names(received.before) == ["transform"]
-    assert "judged" in received.reason
+    assert "to the score" in received.reason
 
 
 def test_states_that_merge_are_learned_in_parallel(X):
@@ -88,7 +88,7 @@ def test_states_that_merge_are_learned_in_parallel(X):
 def test_steps_that_learn_no_more_are_stages(later, passed, X):
     steps = FunctionTransformer(), StandardScaler(), SGD
     received = plan(make_pipeline(*steps), X, later=later)
-    assert received.learner.passed == passed
+    assert received.learn.passed == passed
     assert names(received.before) == ["transform"]
 
 

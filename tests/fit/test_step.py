@@ -12,15 +12,21 @@ from sklearn.svm import SVC
 
 from incremental._blocks.block import Block
 from incremental._estimators.composition import check_learns, check_params
-from incremental._fit.step import Fitting, PartialFit
+from incremental._fit.batches import Batching
+from incremental._fit.step import Fitting, PartialFit, Step
 from tests.contracts import Recorder
 
 X = np.arange(12.0).reshape(6, 2)
 y = np.arange(6)
 
 
+def step(batch_size=None, params=None, **options):
+    return Step(PartialFit(params or {}), Batching(batch_size), **options)
+
+
 def record(pieces, **options):
-    return PartialFit(**options)(Fitting(Recorder()), Block(pieces))
+    one = step(**options)
+    return one.finish(one(Fitting(Recorder()), Block(pieces)))
 
 
 def test_pieces_are_passed_by_their_names():
@@ -50,7 +56,7 @@ def test_a_sparse_block_is_converted_once(monkeypatch):
 
 def test_an_empty_block_is_skipped():
     fitting = Fitting(Recorder())
-    assert PartialFit()(fitting, Block({"X": X[:0], "y": y[:0]})) is fitting
+    assert step()(fitting, Block({"X": X[:0], "y": y[:0]})) is fitting
 
 
 def test_pieces_of_different_rows_are_refused():
@@ -64,39 +70,37 @@ def test_pieces_of_different_rows_are_refused():
 )
 @pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
 def test_sgd_learns_from_blocks_of_different_types(first, second, kind):
-    step = PartialFit({"classes": np.arange(6)})
-    fitting = step(
-        Fitting(SGDClassifier()), Block({"X": kind(X.astype(first)), "y": y})
-    )
-    fitting = step(fitting, Block({"X": kind(X.astype(second)), "y": y}))
+    one = step(params={"classes": np.arange(6)})
+    fitting = one(Fitting(SGDClassifier()), Block({"X": kind(X.astype(first)), "y": y}))
+    fitting = one(fitting, Block({"X": kind(X.astype(second)), "y": y}))
     assert fitting.n_rows == 12
 
 
 def test_estimators_that_take_any_type_get_each_block_as_it_is():
-    step = PartialFit()
-    fitting = step(Fitting(Recorder()), Block({"X": X.astype("f4")}))
-    fitting = step(fitting, Block({"X": X}))
+    one = step()
+    fitting = one(Fitting(Recorder()), Block({"X": X.astype("f4")}))
+    fitting = one(fitting, Block({"X": X}))
     assert [call[0].dtype for call in fitting.estimator.calls_] == ["f4", "f8"]
 
 
 def test_text_and_missing_values_are_left_alone():
     text = np.array(["a", None], dtype=object)
-    step = PartialFit()
-    fitting = step(Fitting(Recorder()), Block({"X": text.reshape(1, 2)}))
+    one = step()
+    fitting = one(Fitting(Recorder()), Block({"X": text.reshape(1, 2)}))
     frame = pd.DataFrame({"a": ["x"], "b": [1.0]})
-    assert step(fitting, Block({"X": frame})).estimator.calls_[1][0] is frame
+    assert one(fitting, Block({"X": frame})).estimator.calls_[1][0] is frame
 
 
 def test_in_place_the_estimator_itself_is_fitted():
     fitting = Fitting(Recorder())
-    assert PartialFit()(fitting, Block({"X": X})).estimator is fitting.estimator
+    assert step()(fitting, Block({"X": X})).estimator is fitting.estimator
 
 
 def test_otherwise_the_estimator_is_left_alone():
     fitting = Fitting(Recorder())
-    step = PartialFit(in_place=False)
+    one = step(in_place=False)
     assert (
-        len(step(step(fitting, Block({"X": X})), Block({"X": X})).estimator.calls_) == 2
+        len(one(one(fitting, Block({"X": X})), Block({"X": X})).estimator.calls_) == 2
     )
     assert not hasattr(fitting.estimator, "calls_")
 
@@ -104,13 +108,13 @@ def test_otherwise_the_estimator_is_left_alone():
 def test_judging_leaves_x_as_it_is():
     pipe = make_pipeline(StandardScaler(copy=False), SGDRegressor())
     given = Block({"X": X.copy(), "y": y})
-    assert PartialFit(judged=True)(Fitting(pipe), given).n_judged == 6
+    assert PartialFit(judged=True, copies=True)(Fitting(pipe), given).n_judged == 6
     np.testing.assert_array_equal(given["X"], X)
 
 
 def test_an_error_says_how_many_rows_the_block_has():
     with pytest.raises(ValueError, match="NaN") as caught:
-        PartialFit()(Fitting(SGDRegressor()), Block({"X": X * np.nan, "y": y}))
+        step()(Fitting(SGDRegressor()), Block({"X": X * np.nan, "y": y}))
     assert caught.value.__notes__ == ["in a block of 6 rows"]
 
 
