@@ -106,7 +106,7 @@ def beside_in_memory(
     X: Any, y: Any, params: dict[str, Any]
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Compute y and parameters of a fit that are lazy, if X is in memory."""
-    computed = in_memory_with_first({"X": X, "y": y, **params})
+    computed = in_memory_with_first({"X": X, "y": y}, params)
     return computed.pop("X"), computed.pop("y"), computed
 
 

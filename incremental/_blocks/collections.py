@@ -11,7 +11,7 @@ from dask.base import is_dask_collection
 
 from incremental._blocks.arrays import Array
 from incremental._blocks.bags import Bag
-from incremental._blocks.collection import Collection
+from incremental._blocks.collection import Collection, different_lengths
 from incremental._blocks.frames import Frame
 from incremental._blocks.in_memory import InMemory
 
@@ -63,20 +63,37 @@ def is_lazy(value: Any) -> bool:
     return as_collection(value).is_lazy
 
 
-def in_memory_with_first(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute what is lazy, in one go, if the first of the values is in memory.
+def in_memory_with_first(
+    rows: Mapping[str, Any], others: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Compute what is lazy, in one go, if the first value is in memory.
 
     Parameters
     ----------
-    values : dict of str to dask collection or data in memory
-        The first is usually X.
+    rows : dict of str to dask collection or data in memory
+        Data of ``n_samples`` rows each. The first is usually X.
+    others : dict of str to object, optional
+        Values of any length.
 
     Returns
     -------
     dict
-        The values as they are if the first is a dask collection.
+        `rows` and `others`. They are as they were if the first is a dask collection.
+
+    Raises
+    ------
+    ValueError
+        If the first is in memory, and a dask collection in `rows` knows that it has
+        another number of rows. Then nothing is computed.
     """
+    values = {**rows, **(others or {})}
     lazy = {name: value for name, value in values.items() if is_lazy(value)}
-    if next(iter(values)) in lazy:
-        return dict(values)
+    first = next(iter(rows))
+    if first in lazy or not lazy:
+        return values
+    expected = as_collection(rows[first]).n_rows
+    for name in (name for name in rows if name in lazy):
+        known = as_collection(rows[name]).n_rows
+        if known and expected and sum(known) != sum(expected):
+            raise different_lengths(name, rows[name].shape, first, sum(expected))
     return {**values, **dict(zip(lazy, dask.compute(*lazy.values()), strict=True))}
