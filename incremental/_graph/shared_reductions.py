@@ -14,6 +14,7 @@ from toolz import merge
 from incremental._graph.blocks import Blocks
 from incremental._graph.joint import stores
 from incremental._graph.plan import Plan, dependencies_first
+from incremental._graph.recut import recut
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.task_spec import (
     DataNode,
@@ -56,6 +57,8 @@ def settle(blocks: Blocks) -> Blocks:
             "would be missing there, or be there twice. Pass `shuffle_method='tasks'`, "
             "or make the collection while the client is there, or persist it first."
         )
+    if blocks.recut:
+        blocks = recut(blocks)
     statistics = _statistics(blocks)
     graph = blocks.graph
     if statistics:
