@@ -91,7 +91,8 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
     Parameters
     ----------
     estimator : estimator
-        Any estimator with ``partial_fit``. It is cloned, never changed.
+        Any estimator with ``partial_fit``. It is cloned, never changed. An object
+        without ``get_params`` is copied as it is, with what it has learned.
     scoring : str or callable, default=None
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
         accuracy for classifiers and R² for regressors. To score rows that are held
@@ -202,7 +203,7 @@ them, default=None
 
     def __init__(
         self,
-        estimator: Estimator,
+        estimator: Any,
         *,
         scoring: Scoring = None,
         classes: Any = None,

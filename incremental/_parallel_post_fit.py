@@ -135,7 +135,9 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : estimator
-        Any scikit-learn estimator. One that is fitted already works at once.
+        Any scikit-learn estimator. One that is fitted already works at once. So does
+        an object that has only a ``predict``, ``transform`` or the like. An
+        `Incremental` is fitted on dask collections.
     scoring : str or callable, default=None
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
         accuracy for classifiers and R² for regressors.
@@ -181,7 +183,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator: Estimator,
+        estimator: Any,
         *,
         scoring: Scoring = None,
         predict_meta: Any = None,

@@ -41,6 +41,10 @@ POSSIBLE = [
     if name != "ParallelPostFit" or kind in ("numpy", "pandas")
 ]
 on_each_kind = pytest.mark.parametrize(("name", "kind"), POSSIBLE)
+# These recode y in memory, and leave X as it is. The rows of a dataframe are counted.
+DATAFRAMES = [(name, "dataframe") for name in ("Incremental", "nested")]
+on_dataframes_too = pytest.mark.parametrize(("name", "kind"), [*POSSIBLE, *DATAFRAMES])
+counts_rows = pytest.mark.filterwarnings("ignore::dask.array.PerformanceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +155,8 @@ def test_grid_search(name, kind, rows):
     assert ours.score(X, y) == expected.score(plain_X, plain_y)
 
 
-@on_each_kind
+@on_dataframes_too
+@counts_rows
 @pytest.mark.parametrize("voting", ["hard", "soft"])
 def test_voting(voting, name, kind, rows):
     (wrapper, X, y), (plain, plain_X, plain_y) = each(name, kind, rows)
@@ -171,7 +176,8 @@ def test_stacking_with_y_in_memory(name, kind, rows):
     assert_equal(ours.predict_proba(X), expected.predict_proba(plain_X))
 
 
-@on_each_kind
+@on_dataframes_too
+@counts_rows
 def test_one_versus_rest(name, kind, rows):
     (wrapper, X, y), (plain, plain_X, plain_y) = each(name, kind, rows)
     ours = OneVsRestClassifier(wrapper).fit(X, y)
@@ -193,7 +199,6 @@ def test_one_versus_rest_inside_of_the_wrapper(kind, rows):
 
 
 CUTS_ROWS = (AttributeError, "take")
-RECODES_Y = (ValueError, "y is in memory")
 REFUSALS = {
     "cross_val_score": (
         CUTS_ROWS,
@@ -210,16 +215,8 @@ REFUSALS = {
             model, {"prefetch": [1]}, error_score="raise"
         ).fit(X, y),
     ),
-    "VotingClassifier": (
-        RECODES_Y,
-        lambda model, X, y: VotingClassifier([("one", model)]).fit(X, y),
-    ),
-    "OneVsRestClassifier": (
-        RECODES_Y,
-        lambda model, X, y: OneVsRestClassifier(model).fit(X, y),
-    ),
     "StackingClassifier": (
-        RECODES_Y,
+        CUTS_ROWS,
         lambda model, X, y: StackingClassifier([("one", model)]).fit(X, y),
     ),
     "permutation_importance": (
@@ -231,7 +228,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("what", REFUSALS)
 @pytest.mark.filterwarnings("ignore")
-def test_a_dataframe_is_refused(what, rows):
+def test_a_dataframe_is_refused_by_what_cuts_its_rows(what, rows):
     (error, message), call = REFUSALS[what]
     with pytest.raises(error, match=message):
         call(Incremental(NB), *as_kind("dataframe", rows))

@@ -16,6 +16,7 @@ from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
 from incremental._graph.plan import PlannedBlock, flatten_pieces, plan_blocks
+from incremental._graph.recut import recut
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
@@ -504,6 +505,9 @@ def reduce_blocks(
 ) -> Any:
     """Return a lazy number that is made of what a function returns for all blocks.
 
+    Nothing is read before the number is computed, unless the collections are cut at
+    different rows: then these are counted.
+
     Parameters
     ----------
     blocks : Blocks
@@ -531,6 +535,8 @@ def reduce_blocks(
             "score. Pass `shuffle_method='tasks'`, persist them first, or leave "
             "compute=True."
         )
+    if blocks.recut:
+        blocks = recut(blocks)
     graph, keys = _mapped(blocks, function, name, range(len(blocks)))
     key = f"{name}-{uuid4().hex}"
     graph[key] = Task(key, _finish, finish, *map(TaskRef, keys))

@@ -615,6 +615,16 @@ def test_a_lazy_score_by_a_callable_that_does_not_say_what_it_calls_is_refused(
         wrapper.score(*cut(*classified), compute=False)
 
 
+@pytest.mark.filterwarnings("ignore::dask.array.PerformanceWarning")
+def test_a_lazy_score_of_collections_that_are_cut_differently_is_the_score(classified):
+    X, y = classified
+    frame = pd.DataFrame(X).rename(columns=str)
+    wrapper = ParallelPostFit(LogisticRegression()).fit(frame, y)
+    rows = dd.from_pandas(frame, npartitions=3), da.from_array(y, chunks=10)
+    received = wrapper.score(*rows, compute=False)
+    assert received.compute() == wrapper.estimator_.score(frame, y)
+
+
 def test_a_lazy_score_without_y_is_refused_at_once(classified):
     wrapper = ParallelPostFit(LogisticRegression()).fit(*classified)
     with pytest.raises(ValueError, match="requires y to be passed"):
