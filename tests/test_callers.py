@@ -237,7 +237,8 @@ def test_a_dataframe_is_refused_by_what_cuts_its_rows(what, rows):
 
 
 @pytest.mark.skipif(
-    parse_version(sklearn.__version__) < parse_version("1.7"), reason="scikit-learn 1.6 computes such a y"
+    parse_version(sklearn.__version__) < parse_version("1.7"),
+    reason="scikit-learn 1.6 computes such a y",
 )
 def test_stacking_refuses_a_lazy_y(rows):
     with pytest.raises(TypeError, match="equal_nan"):

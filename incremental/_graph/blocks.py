@@ -40,6 +40,8 @@ class Source:
         a tuple of pieces in this order.
     keys : list of task keys
         The tasks, in the order of the positions.
+    n_rows : tuple of int or None
+        The number of rows of each block, if known.
     """
 
     names: tuple[str, ...]

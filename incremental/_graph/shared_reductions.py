@@ -1,4 +1,4 @@
-"""`settle`: computes reductions over many blocks before a pass."""
+"""`settle`: computes before a pass what it needs of all data."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from incremental._graph.task_spec import (
 
 
 def settle(blocks: Blocks) -> Blocks:
-    """Compute the reductions over many blocks and replace them by their results.
+    """Count rows where that is needed, and compute the reductions over many blocks.
 
-    In the graph of a pass, the first block that needs a reduction would wait until
-    the reduction has read its blocks. These would stay in memory until they are used.
+    The results take the place of the reductions. In the graph of a pass, the first
+    block that needs a reduction would wait until the reduction has read its blocks.
+    These would stay in memory until they are used.
 
     Parameters
     ----------
