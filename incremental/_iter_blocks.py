@@ -28,7 +28,7 @@ class iter_blocks:  # noqa: N801
     ----------
     *collections : array, dataframe or series of shape (n_samples, ...)
         Dask collections or data in memory. All are cut where the first is cut. If
-        the first is in memory, the others must be in memory too, and all their rows
+        the first is in memory, the others are computed at once, and all their rows
         are one block.
     shuffle : bool, default=False
         Whether each iteration takes the blocks in a random order.

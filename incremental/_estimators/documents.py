@@ -7,10 +7,10 @@ from typing import Any
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import get_tags
 
 from incremental._blocks.collections import as_collection
 from incremental._blocks.rows import is_pandas
+from incremental._estimators.foreign import tags_of
 from incremental._typing import Estimator
 
 
@@ -124,7 +124,7 @@ def _takes_documents(estimator: Estimator) -> bool:
     first = _first_step(estimator)
     if first is None or isinstance(first, str):
         return False
-    tags = get_tags(first).input_tags
+    tags = tags_of(first).input_tags
     return tags.string and not tags.two_d_array
 
 

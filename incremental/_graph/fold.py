@@ -9,12 +9,16 @@ from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
+import dask.array as da
+import numpy as np
+from dask.delayed import Delayed
 from toolz import concat, partition_all
 
 from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
 from incremental._graph.plan import PlannedBlock, flatten_pieces, plan_blocks
+from incremental._graph.recut import recut
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
@@ -543,11 +547,72 @@ def map_blocks(
         be small.
     """
     blocks = settle(blocks)
-    plan = plan_blocks(blocks, range(len(blocks)) if order is None else order)
+    graph, keys = _mapped(
+        blocks, function, name, range(len(blocks)) if order is None else order
+    )
+    return list(blocks.scheduler.run(graph, keys))
+
+
+def reduce_blocks(
+    blocks: Blocks,
+    function: Callable[[Block], Result],
+    finish: Callable[[list[Result]], float],
+    *,
+    name: str,
+) -> Any:
+    """Return a lazy number that is made of what a function returns for all blocks.
+
+    Nothing is read before the number is computed, unless the collections are cut at
+    different rows: then these are counted.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    function : callable
+        ``function(block)``. It must pickle, and its results should be small.
+    finish : callable
+        ``finish(results) -> float``. It must pickle.
+    name : str
+        What dask's diagnostics call the tasks.
+
+    Returns
+    -------
+    dask array of shape ()
+
+    Raises
+    ------
+    ValueError
+        If rows go through a store on disk. Whether that is safe depends on the
+        scheduler, which is known only when the number is computed.
+    """
+    if blocks.on_disk:
+        raise ValueError(
+            f"The rows of {' and '.join(blocks.names)} are shuffled on the disk of one "
+            "machine, which is not safe on every scheduler that may compute a lazy "
+            "score. Pass `shuffle_method='tasks'`, persist them first, or leave "
+            "compute=True."
+        )
+    if blocks.recut:
+        blocks = recut(blocks)
+    graph, keys = _mapped(blocks, function, name, range(len(blocks)))
+    key = f"{name}-{uuid4().hex}"
+    graph[key] = Task(key, _finish, finish, *map(TaskRef, keys))
+    return da.from_delayed(Delayed(key, graph), shape=(), dtype=float)
+
+
+def _mapped(
+    blocks: Blocks, function: Callable[[Block], Any], name: str, order: Sequence[int]
+) -> tuple[Graph, list[Key]]:
+    """Return a graph that calls a function on blocks, and the keys of the calls."""
+    plan = plan_blocks(blocks, order)
     graph: Graph = {}
     calls = _Calls(graph, name, _OnPieces(function, blocks.assembly))
     keys = []
     for place, block in enumerate(plan.blocks):
         graph.update(plan.tasks(block))
         keys.append(calls.add(place, block.where, block.outputs))
-    return list(blocks.scheduler.run(plan.with_futures(graph), keys))
+    return plan.with_futures(graph), keys
+
+
+def _finish(finish: Callable[[list[Any]], float], *results: Any) -> Any:
+    return np.float64(finish(list(results)))
