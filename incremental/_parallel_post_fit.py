@@ -13,6 +13,14 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from incremental._blocks.collections import is_lazy
+from incremental._blocks.labelled import (
+    all_without_labels,
+    as_samples,
+    check_feature_labels,
+    feature_labels,
+    with_labels_of,
+)
+from incremental._blocks.targets import as_target
 from incremental._estimators.composition import only_transforms
 from incremental._estimators.documents import as_documents
 from incremental._estimators.older_sklearn import requires_fit
@@ -209,13 +217,17 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         TypeError
             If X or y is a dask collection.
         """
+        labels = feature_labels(X)
+        X, y, params = all_without_labels(X, y, params)
         if is_lazy(X) and only_transforms(self.estimator):
-            self.estimator_ = clone(self.estimator)
+            self.estimator_, self._labels = clone(self.estimator), labels
             return self
         _check_in_memory({"X": X, "y": y, **params})
         check_target(self.estimator, y)
+        X = as_documents(self.estimator, X)
         data = (X,) if y is None else (X, y)
-        self.estimator_ = clone(self.estimator).fit(*data, **params)
+        fitted = clone(self.estimator).fit(*data, **params)
+        self.estimator_, self._labels = fitted, labels
         return self
 
     @available_if(_can_fit_transform)
@@ -355,15 +367,17 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
             If the rows cannot be paired, or there are none.
         """
         estimator = self._fitted_estimator()
-        X = as_documents(estimator, X)
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self._check_labels(X)
+        X, y, weight = all_without_labels(X, y, weight)
+        X = as_documents(estimator, X)
         if self.scoring is None:
             if is_lazy(X) or is_lazy(y):
                 return score_by_block(estimator, X, y, **weight)
-            return float(estimator.score(X, y, **weight))
+            return float(estimator.score(X, as_target(y), **weight))
         scorer = as_scorer(self.scoring)
         if not (is_lazy(X) or is_lazy(y)):
-            return float(scorer(estimator, X, y, **weight))
+            return float(scorer(estimator, X, as_target(y), **weight))
         rows = {"X": X} if y is None else {"X": X, "y": y}
         score: float = score_gathered(scorer, self, {**rows, **weight}, X)
         return score
@@ -396,15 +410,19 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
             Further arguments of the method.
         """
         estimator = self._fitted_estimator()
+        given, X = X, as_samples(X)
         if name != "inverse_transform":
+            self._check_labels(given)
             X = as_documents(estimator, X)
         if not is_lazy(X):
-            return getattr(estimator, name)(X, **params)
+            output = getattr(estimator, name)(X, **params)
+            return with_labels_of(given, output, name)
         if "estimator_" not in vars(self):
             # A copy keeps the result right if the user fits the estimator again.
             estimator = copy.deepcopy(estimator)
         meta = getattr(self, METAS.get(name, ""), None)
-        return map_method(estimator, name, X, meta=meta, **params)
+        output = map_method(estimator, name, X, meta=meta, **params)
+        return with_labels_of(given, output, name)
 
     def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
         """Fit, then call a method on X; in one call if the estimator has one for both.
@@ -418,11 +436,19 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         """
         if is_lazy(X) or not hasattr(self.estimator, f"fit_{method}"):
             return getattr(self.fit(X, y, **params), method)(X)
+        given = X
+        X, y, params = all_without_labels(X, y, params)
         _check_in_memory({"X": X, "y": y, **params})
         estimator = clone(self.estimator)
+        X = as_documents(estimator, X)
         output = getattr(estimator, f"fit_{method}")(X, y, **params)
-        self.estimator_ = estimator
-        return output
+        self.estimator_, self._labels = estimator, feature_labels(given)
+        return with_labels_of(given, output, method)
+
+    def _check_labels(self, X: Any) -> None:
+        """Check that the features of xarray's objects are those of the fit."""
+        names = getattr(self._inner, "feature_names_in_", None)
+        check_feature_labels(X, vars(self).get("_labels") or names)
 
     @property
     def _inner(self) -> Any:
