@@ -26,6 +26,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.small_blocks
 	$(BIN)/python -m benchmarks.lookahead
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.text
@@ -36,6 +37,7 @@ bench: $(VENV)/.bench
 # Runs every benchmark at a size that shows only that it works.
 bench-small: $(VENV)/.bench
 	BLOCKS=20,40 RUNS=1,1 $(BIN)/python -m benchmarks.overhead
+	BLOCKS=8 RUNS=1 $(BIN)/python -m benchmarks.small_blocks
 	BLOCKS=8 $(BIN)/python -m benchmarks.lookahead
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.pipeline
 	DOCS=20_000 RUNS=1 $(BIN)/python -m benchmarks.text

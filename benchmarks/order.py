@@ -67,7 +67,7 @@ def one_pass_in_all(shuffle_blocks: bool, seed: int) -> Any:
     return _incremental(pipeline, shuffle_blocks, seed)
 
 
-MODES = {"one pass per stage": one_pass_each, "one pass in all": one_pass_in_all}
+MODES = {"one pass per step": one_pass_each, "one pass in all": one_pass_in_all}
 
 
 def make_rows(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,26 +10,48 @@ import dask.dataframe as dd
 import numpy as np
 import pytest
 
+# Where dask cuts the README's arrays at other rows, they are counted.
+pytestmark = pytest.mark.filterwarnings("default::dask.array.PerformanceWarning")
+
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE
 )
 
 
+def write(n_files):
+    """Write the README's data set, of so many files."""
+    normal = np.random.default_rng(0).normal(size=(400, 3))
+    frame = da.from_array(normal, chunks=(-(-400 // n_files), 3)).to_dask_dataframe(
+        columns=["f0", "f1", "f2"]
+    )
+    frame.assign(y=(frame["f0"] > 0).astype(int)).to_parquet("data.parquet")
+
+
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
     """Go to the README's data set and run its code in order, but for callbacks."""
     with contextlib.chdir(tmp_path_factory.mktemp("readme")):
-        normal = np.random.default_rng(0).normal(size=(400, 3))
-        frame = da.from_array(normal, chunks=(100, 3)).to_dask_dataframe(
-            columns=["f0", "f1", "f2"]
-        )
-        frame.assign(y=(frame["f0"] > 0).astype(int)).to_parquet("data.parquet")
+        write(4)
         names = {}
         for block in BLOCKS:
             if "sklearn.callback" not in block:
                 exec(compile(block, "README.md", "exec"), names)
         yield names
+
+
+@pytest.mark.parametrize("n_files", [1, 2, 7, 30])
+def test_the_readmes_example_runs_on_any_number_of_files(n_files, tmp_path):
+    example, with_arrays = BLOCKS[:2]
+    with contextlib.chdir(tmp_path):
+        write(n_files)
+        names = {}
+        exec(compile(example, "README.md", "exec"), names)
+        on_frames = names["pipe"][1].coef_
+        exec(compile(with_arrays, "README.md", "exec"), names)
+        assert len(dd.read_parquet("predictions.parquet")) == 400
+    # Moments are summed in another order.
+    np.testing.assert_allclose(names["pipe"][1].coef_, on_frames, rtol=1e-9)
 
 
 def test_the_readmes_code_runs_in_its_order(names):

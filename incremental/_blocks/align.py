@@ -93,8 +93,9 @@ def align(values: Mapping[str, Any]) -> Aligned:
             sources[own] = source.cut_as(own, first, leader_name) if moved else source
         stages = () if cut.mapped is None else cut.mapped.stages
         outputs.append(Output(name, names, stages))
-    known = [rows for one in sources.values() if (rows := one.n_rows)]
-    return Aligned(sources, tuple(outputs), known[0] if known else None)
+    lengths = [one.n_rows for one in sources.values() if one.n_blocks == first.n_blocks]
+    known = next(filter(None, lengths), None)
+    return Aligned(sources, tuple(outputs), known)
 
 
 def _without_shared(collections: dict[str, Collection]) -> dict[str, Collection]:

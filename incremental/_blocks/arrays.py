@@ -10,7 +10,6 @@ import numpy as np
 
 from incremental._blocks.collection import (
     Collection,
-    check_block_counts,
     check_yields_array,
     different_lengths,
 )
@@ -106,13 +105,11 @@ class Array(Collection):
         Raises
         ------
         ValueError
-            If the numbers of rows differ. If one of these is unknown: if the numbers
-            of blocks differ.
+            If the numbers of rows are known and differ.
         """
         whole = self.with_whole_rows(name)
         wanted, own = leader.n_rows, self.n_rows
         if wanted is None or own is None:
-            check_block_counts(leader_name, leader, name, whole)
             return whole
         if sum(wanted) != sum(own):
             raise different_lengths(name, self.value.shape, leader_name, sum(wanted))

@@ -115,7 +115,6 @@ class Collection(ABC):
         ValueError
             If that is not possible.
         """
-        check_block_counts(leader_name, leader, name, self)
         return self
 
     @abstractmethod
@@ -149,37 +148,6 @@ class Collection(ABC):
     def with_text(self) -> Any:
         """Return the data with empty text in place of missing values."""
         return self.value
-
-
-def check_block_counts(
-    leader_name: str, leader: Collection, name: str, collection: Collection
-) -> None:
-    """Check that two collections have the same number of blocks.
-
-    Parameters
-    ----------
-    leader_name, name : str
-        What the error message calls the two collections.
-    leader, collection : Collection
-        The collections. The message asks to cut the second one like the first.
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
-    if leader.n_blocks == collection.n_blocks:
-        return
-    raise ValueError(
-        f"{name} ({collection.describe()}) has {collection.n_blocks} blocks but "
-        f"{leader_name} ({leader.describe()}) has {leader.n_blocks}, and their rows "
-        "are not known, so they cannot be paired. "
-        "Arrays made from the columns of one dataframe are cut differently by dask's "
-        "optimiser: pass the dataframes themselves, or set "
-        '`dask.config.set({"optimization.tune.active": False})` before the conversion '
-        "to arrays; collections of known chunk sizes are realigned "
-        "(`compute_chunk_sizes()`), dataframes can be cut alike with `repartition`."
-    )
 
 
 def different_lengths(name: str, shape: Any, leader: str, rows: int) -> ValueError:

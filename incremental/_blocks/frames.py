@@ -12,7 +12,6 @@ import numpy as np
 
 from incremental._blocks.collection import (
     Collection,
-    check_block_counts,
     map_delayed,
 )
 from incremental._blocks.rows import is_pandas
@@ -76,18 +75,11 @@ class Frame(Collection):
         Returns
         -------
         Frame
-
-        Raises
-        ------
-        ValueError
-            If the number of partitions then differs from that of the leader.
         """
         own = self.value
         if isinstance(leader, Frame):
             own = _with_divisions(own, leader.value)
-        cut = self if own is self.value else Frame(own)
-        check_block_counts(leader_name, leader, name, cut)
-        return cut
+        return self if own is self.value else Frame(own)
 
     def map_blocks(
         self, function: Callable[..., Any], name: str, empty: Any, *args: Any

@@ -10,7 +10,7 @@ import numpy as np
 
 from incremental._blocks.arrays import Array
 from incremental._blocks.collection import Collection, different_lengths
-from incremental._blocks.rows import n_rows
+from incremental._blocks.rows import is_pandas, n_rows
 from incremental._blocks.text import without_missing
 
 
@@ -47,7 +47,7 @@ class InMemory(Collection):
         return list(self.value) if isinstance(self.value, tuple) else self.value
 
     def cut_as(self, name: str, leader: Collection, leader_name: str) -> Collection:
-        """Cut the data where the leader is cut. If it is in memory, nothing is cut.
+        """Cut the data where the leader is cut, if it is lazy and knows its rows.
 
         Parameters
         ----------
@@ -61,20 +61,15 @@ class InMemory(Collection):
         Raises
         ------
         ValueError
-            If the leader is a dask collection whose rows are unknown, or are not as
-            many as those of the data.
+            If the leader is a dask collection of another number of rows.
         """
-        if not leader.is_lazy:
+        # The labels of pandas data are compared with those of a dataframe.
+        if not leader.is_lazy or (leader.has_index and is_pandas(self.value)):
             return self
+        value = np.asarray(self.value)
         rows = leader.n_rows
         if rows is None:
-            raise ValueError(
-                f"{name} is in memory ({type(self.value).__name__}) but the length of "
-                f"the blocks of {leader_name} is unknown, so its rows cannot be cut. "
-                f"Pass {name} as a dask collection cut like {leader_name}, or call "
-                f"`compute_chunk_sizes()` on a dask array {leader_name} first."
-            )
-        value = np.asarray(self.value)
+            return InMemory(value)
         if value.ndim == 0 or len(value) != sum(rows):
             raise different_lengths(name, value.shape, leader_name, sum(rows))
         chunks = (rows, *value.shape[1:])

@@ -59,7 +59,7 @@ class Parts(ABC):
         Returns
         -------
         array or sparse matrix of n_samples rows
-            What takes the place of y in the block, and what `target` gets.
+            What travels with the rows of the block, and what `select` gets.
         """
 
     @abstractmethod

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from inspect import getattr_static
 from typing import Any
 
 from incremental._estimators.parts import Parts
@@ -155,9 +154,14 @@ def _is_other(estimator: Estimator, known: type, method: str) -> bool:
     method : str
         The name of the method.
     """
+    return method in vars(estimator) or _defined(
+        type(estimator), method
+    ) is not _defined(known, method)
+
+
+def _defined(kind: type, method: str) -> Any:
     # `getattr` would return a new function each time for `available_if` methods.
-    own, its = (getattr_static(kind, method, None) for kind in (type(estimator), known))
-    return own is not its or method in vars(estimator)
+    return next((vars(k)[method] for k in kind.__mro__ if method in vars(k)), None)
 
 
 def has_callbacks(estimator: Any) -> bool:

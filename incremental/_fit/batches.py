@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,8 +19,34 @@ from incremental._typing import Estimator
 VALUES = 1_000_000
 VALUES_IN_SPARSE_ROW = 100
 
-# Blocks whose rows were read but are not fitted yet, in order.
-Waiting = Sequence[Block]
+
+class Waiting(NamedTuple):
+    """Rows that were read but are not fitted yet.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+        They hold the rows, in order.
+    n_rows : int
+        How many rows they hold.
+    """
+
+    blocks: tuple[Block, ...] = ()
+    n_rows: int = 0
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> Waiting:
+        """Let the rows of some blocks wait."""
+        filled = tuple(filter(_has_rows, blocks))
+        return cls(filled, sum(n_rows(one["X"]) for one in filled))
+
+    def join(self) -> Block:
+        """Return the rows as one block."""
+        return self.blocks[0] if len(self.blocks) == 1 else Block.join(self.blocks)
+
+    def map(self, function: Callable[[Block], Block]) -> Waiting:
+        """Return what a function makes of the blocks."""
+        return self._replace(blocks=tuple(map(function, self.blocks)))
 
 
 @dataclass(frozen=True)
@@ -48,21 +74,21 @@ class Batching:
 
         Parameters
         ----------
-        waiting : sequence of Block
+        waiting : Waiting
         block : Block
 
         Returns
         -------
         due : list of Block
             Each is a whole number of batches: one if there is no size.
-        waiting : sequence of Block
+        waiting : Waiting
             The rows that wait now.
         """
         if self.size is not None:
             return self._take_rows(waiting, block, self.size)
         if self.least <= 1:
-            return [block], ()
-        return self._take_blocks([*waiting, block])
+            return [block], Waiting()
+        return self._take_blocks([*waiting.blocks, block])
 
     def _take_blocks(self, blocks: list[Block]) -> tuple[list[Block], Waiting]:
         """Return the first blocks that suffice, if those after them suffice too."""
@@ -70,32 +96,32 @@ class Batching:
         while end < len(blocks) and rows < self.least:
             rows += n_rows(blocks[end]["X"])
             end += 1
-        later = blocks[end:]
-        if _count(later) < self.least:
-            return [], blocks
-        return [_joined(blocks[:end])], later
+        later = Waiting.of(blocks[end:])
+        if later.n_rows < self.least:
+            return [], Waiting.of(blocks)
+        return [Waiting.of(blocks[:end]).join()], later
 
     def _take_rows(
         self, waiting: Waiting, block: Block, size: int
     ) -> tuple[list[Block], Waiting]:
-        held, rows = _count(waiting), n_rows(block["X"])
+        held, rows = waiting.n_rows, n_rows(block["X"])
         # So many rows stay that the last batch of the pass is never too small.
         spare = self.least if self.least > 1 else 0
         due = max(held + rows - spare, 0) // size * size
         if not due:
-            return [], (*waiting, block)
+            return [], Waiting((*waiting.blocks, block), held + rows)
         block = block.by_rows()
         head = min(-held % size, rows)
-        first = _joined([*waiting, block.take(0, head)])
+        first = Block.join([*waiting.blocks, block.take(0, head)])
         body = max(due - held, head)
         parts = [first.take(0, due), block.take(head, body)]
         # Copied, since a view would keep the whole block in memory.
         left = [first.take(due, held + head), Block.join([block.take(body, rows)])]
-        return list(filter(_has_rows, parts)), tuple(filter(_has_rows, left))
+        return list(filter(_has_rows, parts)), Waiting.of(left)
 
     def rest(self, waiting: Waiting) -> list[Block]:
         """Return the last batch of a pass: all rows that wait, if there are any."""
-        return [_joined(waiting)] if waiting else []
+        return [waiting.join()] if waiting.n_rows else []
 
 
 WHOLE_BLOCKS = Batching()
@@ -103,15 +129,6 @@ WHOLE_BLOCKS = Batching()
 
 def _has_rows(block: Block) -> bool:
     return n_rows(block["X"]) > 0
-
-
-def _count(blocks: Waiting) -> int:
-    return sum(n_rows(block["X"]) for block in blocks)
-
-
-def _joined(blocks: Sequence[Block]) -> Block:
-    filled = list(filter(_has_rows, blocks)) or blocks[:1]
-    return filled[0] if len(filled) == 1 else Block.join(filled)
 
 
 def rows_of_batch(batch_size: Any, X: Any) -> int | None:

@@ -186,7 +186,7 @@ class Divide:
     params: Mapping[str, Any]
 
     def __call__(self, block: Block) -> Block:
-        """Return the block with the targets as its y; unchanged if it has no rows.
+        """Return the block with the targets too; unchanged if it has no rows.
 
         Raises
         ------
@@ -229,7 +229,7 @@ class FitParts:
         targets = self.kind.select(batch[_TARGETS], self.numbers)
         batch = _undivided(batch)
         fitted = [
-            PartialFit(self.kind.params(self.learn.params, number))(
+            self._learn(number)(
                 fitting._replace(estimator=part), batch.replace(y=target)
             )
             for part, number, target in zip(
@@ -239,3 +239,7 @@ class FitParts:
         return fitted[0]._replace(
             estimator=fitting.estimator, rounded=any(one.rounded for one in fitted)
         )
+
+    def _learn(self, number: int) -> PartialFit:
+        params = self.kind.params(self.learn.params, number)
+        return replace(self.learn, params=params, passed=0)

@@ -152,7 +152,7 @@ class Passes:
         while not progress.stop and progress.place < len(progress.order):
             progress = self._run(progress, began)
         fitting = progress.fitting
-        if fitting.waiting or fitting.mixing.shares:
+        if fitting.waiting.n_rows or fitting.mixing.shares:
             progress = replace(progress, fitting=self.end_rows(progress))
         if progress.fitting.n_rows == 0:
             raise ValueError("X has no rows in any block; expected at least one.")

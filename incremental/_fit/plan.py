@@ -125,7 +125,7 @@ def plan_fit(
     """
     in_place, checks = blocks.scheduler.shares_memory, not blocks.in_memory
     if merges(estimator) and not options.judged and not blocks.in_memory:
-        learn = PartialFit(options.params)
+        learn = PartialFit(options.params, copies=writes_to_input(estimator))
         step = Step(
             learn,
             Batching(options.batch_size),
@@ -137,7 +137,9 @@ def plan_fit(
     blocks, local = blocks.without_local_stages("X")
     steps = steps_before_last(estimator) if later else leading_steps(estimator)
     rest = rest_after(estimator, len(steps))
-    learn = PartialFit(options.params, len(steps), options.judged)
+    learn = PartialFit(
+        options.params, len(steps), options.judged, writes_to_input(rest)
+    )
     step = Step(
         learn,
         Batching(options.batch_size, least_rows(rest)),

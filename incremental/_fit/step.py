@@ -29,7 +29,6 @@ from incremental._estimators.copying import (
     Travelling,
     aligned,
     copy_estimator,
-    writes_to_input,
 )
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.merge import merge
@@ -53,12 +52,12 @@ class Fitting(NamedTuple):
     n_rows : int
         The number of rows fitted so far.
     merit : float
-        The sum of the merits of the blocks, each times the block's number of rows.
-        The merit of a block is the score that the estimator has on it just after it
+        The sum of the merits of the batches, each times the batch's number of rows.
+        The merit of a batch is the score that the estimator has on it just after it
         learned from it. If the estimator reports a loss, it is minus the loss. 0 if
         the estimator is not judged.
     n_judged : int
-        The number of rows in that sum. A block whose score is undefined is left out.
+        The number of rows in that sum. A batch whose score is undefined is left out.
     has_loss : bool
         Whether the estimator reports a loss.
     digests : bytes
@@ -66,8 +65,8 @@ class Fitting(NamedTuple):
         of the pass. Empty if blocks are not compared.
     rounded : bool
         Whether values of X were rounded to the float type of the first block.
-    waiting : sequence of Block
-        Rows of the current pass that wait until a batch is full, in order.
+    waiting : Waiting
+        Rows of the current pass that wait until a batch is full.
     mixing : Mixing
         Rows of the current pass that wait to be drawn, if rows are shuffled.
     """
@@ -80,13 +79,13 @@ class Fitting(NamedTuple):
     has_loss: bool = False
     digests: bytes = b""
     rounded: bool = False
-    waiting: Waiting = ()
+    waiting: Waiting = Waiting()
     mixing: Mixing = Mixing()
 
     def map_rows(self, function: Callable[[Block], Block]) -> Fitting:
         """Return it with what a function makes of the rows that wait."""
         return self._replace(
-            waiting=tuple(map(function, self.waiting)),
+            waiting=self.waiting.map(function),
             mixing=self.mixing.map_rows(function),
         )
 
@@ -122,20 +121,22 @@ class PartialFit:
         How many steps of a pipeline X has been through already.
     judged : bool
         Whether to judge the estimator on each batch after it has learned from it.
+    copies : bool
+        Whether the estimator gets a copy of X, since it may write to what it gets.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
     passed: int = 0
     judged: bool = False
+    copies: bool = False
 
     def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
         """Return the fitting after one more batch. The estimator itself is changed."""
         estimator = fitting.estimator
-        writes = writes_to_input(estimator)
         X, y = batch["X"], batch.get("y")
         row_wise = {name: batch[name] for name in batch if name not in ("X", "y")}
         params = {**self.params, **row_wise}
-        own = X.copy() if writes else X
+        own = X.copy() if self.copies else X
         with noting_types(own):
             rounded = learn_rest(estimator, own, y, params, self.passed)
         fitting = fitting._replace(
@@ -143,7 +144,7 @@ class PartialFit:
         )
         if self.judged:
             X, _ = in_its_type(estimator, X)
-            fitting = self._judge(fitting, X.copy() if writes else X, y)
+            fitting = self._judge(fitting, X.copy() if self.copies else X, y)
         return fitting
 
     def _judge(self, fitting: Fitting, X: Any, y: Any) -> Fitting:
@@ -156,8 +157,7 @@ class PartialFit:
             with warnings.catch_warnings():
                 # R² of a single row is undefined; such a batch does not count.
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
-                own = X.copy() if writes_to_input(rest) else X
-                merit = float(rest.score(own) if y is None else rest.score(own, y))
+                merit = float(rest.score(X) if y is None else rest.score(X, y))
         rows = 0 if math.isnan(merit) else n_rows(X)
         return fitting._replace(
             merit=fitting.merit + (merit * rows if rows else 0.0),
@@ -232,7 +232,7 @@ class Step:
             last = self.batching.rest(fitting.waiting)
             # One batch, though it may be larger than the others.
             size = n_rows(last[0]["X"]) if last and self.batching.size else None
-            return self._learn(fitting._replace(waiting=()), last, size)
+            return self._learn(fitting._replace(waiting=Waiting()), last, size)
 
     def _take(self, fitting: Fitting, block: Block) -> Fitting:
         if self.classes is not None:

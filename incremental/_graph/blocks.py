@@ -10,6 +10,7 @@ from typing import Any
 
 from dask.core import flatten
 from dask.utils import ensure_dict
+from toolz import groupby
 
 from incremental._blocks.align import Aligned, align
 from incremental._blocks.assembly import Assembly
@@ -17,6 +18,7 @@ from incremental._blocks.block import Block
 from incremental._blocks.collection import Collection
 from incremental._blocks.frames import shuffled_with_tasks
 from incremental._blocks.stages import Stage
+from incremental._graph.cuts import cut_alike, depends_on_cuts, keeps_order
 from incremental._graph.joint import (
     optimize_together,
     reached,
@@ -38,10 +40,13 @@ class Source:
         a tuple of pieces in this order.
     keys : list of task keys
         The tasks, in the order of the positions.
+    n_rows : tuple of int or None
+        The number of rows of each block, if known.
     """
 
     names: tuple[str, ...]
     keys: list[Key]
+    n_rows: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,9 @@ class Blocks:
         The scheduler that reads them. Data in memory are read in this thread.
     in_memory : bool
         Whether the data are in memory. They are then one block.
+    recut : bool
+        Whether the sources are cut at different rows. They are then counted, and cut
+        like the first one, before a pass.
     settled : bool
         Whether the reductions over many blocks have been computed.
     on_disk : bool
@@ -75,6 +83,7 @@ class Blocks:
     n_rows: tuple[int, ...] | None
     scheduler: Scheduler
     in_memory: bool = False
+    recut: bool = False
     settled: bool = False
     on_disk: bool = False
 
@@ -151,13 +160,53 @@ def read_blocks(values: Mapping[str, Any]) -> Blocks:
     if not any(one.is_lazy for one in aligned.sources.values()):
         return _hold(aligned)
     graph, sources = _read(aligned.sources)
+    known = all(one.n_rows is not None for one in aligned.sources.values())
     return Blocks(
         graph,
         sources,
         aligned.assembly(_names(sources)),
         aligned.n_rows,
         active_scheduler(),
+        recut=not known and _must_recut(graph, sources),
         on_disk=bool(stores(graph)),
+    )
+
+
+def _must_recut(graph: Graph, sources: list[Source]) -> bool:
+    """Tell whether the rows must be counted, because collections are cut differently.
+
+    Raises
+    ------
+    ValueError
+        If the rows would not pair even then.
+    """
+    keys = [source.keys for source in sources]
+    if cut_alike(graph, keys):
+        return False
+    as_many = len({len(one) for one in keys}) == 1
+    in_order = all(keeps_order(graph, one) for one in keys)
+    if any(depends_on_cuts(graph, one) for one in keys) or not (as_many or in_order):
+        raise ValueError(_unknown_rows(sources))
+    # If the order is unknown, blocks that are as many pair as they are: each may also
+    # need a statistic of all data. Their lengths are compared when they are read.
+    return in_order
+
+
+def _unknown_rows(sources: list[Source]) -> str:
+    names = [" and ".join(source.names) for source in sources]
+    blocks = ", ".join(
+        f"{name} has {len(one.keys)} blocks"
+        for name, one in zip(names, sources, strict=True)
+    )
+    return (
+        f"{' and '.join(names)} cannot be paired: {blocks}, their lengths are unknown, "
+        "and they are cut differently, while their rows depend on where they are cut "
+        "(they were shuffled, sorted, sampled or merged, or need statistics of all "
+        "data). Pass dataframes for all of them; or persist the dataframe that was "
+        "shuffled or sampled, and take all from that; or make one array of it (`a = "
+        "df.to_dask_array()`) and take all from it (`a[:, :-1]`, `a[:, -1]`); or set "
+        '`dask.config.set({"optimization.tune.active": False})` before dataframes '
+        "become arrays."
     )
 
 
@@ -167,13 +216,8 @@ def _names(sources: list[Source]) -> tuple[str, ...]:
 
 def _hold(aligned: Aligned) -> Blocks:
     """Return data in memory as one block."""
-    names = tuple(aligned.sources)
-    graph = {
-        ("in-memory", name): DataNode(("in-memory", name), one.read())
-        for name, one in aligned.sources.items()
-    }
-    sources = [Source((name,), [("in-memory", name)]) for name in names]
-    assembly = aligned.assembly(names)
+    graph, sources = _literals(aligned.sources)
+    assembly = aligned.assembly(_names(sources))
     return Blocks(
         graph,
         sources,
@@ -183,6 +227,18 @@ def _hold(aligned: Aligned) -> Blocks:
         in_memory=True,
         settled=True,
     )
+
+
+def _literals(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
+    """Return the graph of data in memory, and a source for each of them."""
+    keys = {name: ("in-memory", name) for name in collections}
+    graph: Graph = {
+        key: DataNode(key, collections[name].read()) for name, key in keys.items()
+    }
+    sources = [
+        Source((name,), [key], collections[name].n_rows) for name, key in keys.items()
+    ]
+    return graph, sources
 
 
 def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
@@ -197,26 +253,37 @@ def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
     -------
     graph : dict of task key to task
     sources : list of Source
-        One for all dataframes together, and one for each other collection.
+        One for all dataframes of as many partitions, and one for each other
+        collection. The one of the first collection is the first.
     """
-    values = {name: one.read() for name, one in collections.items()}
+    values = {name: one.read() for name, one in collections.items() if one.is_lazy}
     frames = {name: values[name] for name in values if collections[name].has_index}
     others = {name: values[name] for name in values if name not in frames}
-    graph: Graph = {}
+    graph, held = _literals(
+        {name: one for name, one in collections.items() if not one.is_lazy}
+    )
     sources = []
-    shuffled = False
-    if frames:
-        tasks, keys, shuffled = _read_frames(frames)
-        graph, sources = share_fused(tasks), [Source(tuple(frames), keys)]
+    shuffled: set[str] = set()
+    # dask reads dataframes together only if they have as many partitions.
+    for group in groupby(lambda name: frames[name].npartitions, frames).values():
+        tasks, keys, moved = _read_frames({name: frames[name] for name in group})
+        graph = {**graph, **share_fused(tasks)}
+        sources.append(Source(tuple(group), keys))
+        shuffled.update(group if moved else ())
     if others:
         graph = share_fused({**graph, **optimize_together(others.values())})
         sources += [
-            Source((name,), list(flatten(value.__dask_keys__())))
+            Source(
+                (name,),
+                list(flatten(value.__dask_keys__())),
+                collections[name].n_rows,
+            )
             for name, value in others.items()
         ]
     graph = _with_persisted(graph, sources, values.values())
-    _check_order(graph, sources, set(frames) if shuffled else set())
-    return graph, sources
+    _check_order(graph, sources, shuffled)
+    leader = next(iter(collections))
+    return graph, sorted([*sources, *held], key=lambda one: leader not in one.names)
 
 
 def _read_frames(

@@ -1,4 +1,4 @@
-"""`settle`: computes reductions over many blocks before a pass."""
+"""`settle`: computes before a pass what it needs of all data."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from toolz import merge
 from incremental._graph.blocks import Blocks
 from incremental._graph.joint import stores
 from incremental._graph.plan import Plan, dependencies_first
+from incremental._graph.recut import recut
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.task_spec import (
     DataNode,
@@ -27,10 +28,11 @@ from incremental._graph.task_spec import (
 
 
 def settle(blocks: Blocks) -> Blocks:
-    """Compute the reductions over many blocks and replace them by their results.
+    """Count rows where that is needed, and compute the reductions over many blocks.
 
-    In the graph of a pass, the first block that needs a reduction would wait until
-    the reduction has read its blocks. These would stay in memory until they are used.
+    The results take the place of the reductions. In the graph of a pass, the first
+    block that needs a reduction would wait until the reduction has read its blocks.
+    These would stay in memory until they are used.
 
     Parameters
     ----------
@@ -56,6 +58,8 @@ def settle(blocks: Blocks) -> Blocks:
             "would be missing there, or be there twice. Pass `shuffle_method='tasks'`, "
             "or make the collection while the client is there, or persist it first."
         )
+    if blocks.recut:
+        blocks = recut(blocks)
     statistics = _statistics(blocks)
     graph = blocks.graph
     if statistics:

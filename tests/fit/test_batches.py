@@ -12,7 +12,6 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
 from sklearn.linear_model import SGDClassifier
@@ -22,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from incremental import Incremental, Traits, traits_of
 from incremental._blocks.block import Block
 from incremental._estimators.merge import merges
-from incremental._fit.batches import Batching, rows_of_batch
+from incremental._fit.batches import Batching, Waiting, rows_of_batch
 from tests.contracts import (
     ESTIMATORS,
     N_ROWS,
@@ -42,7 +41,7 @@ SERIAL = [one for one in ESTIMATORS if not merges(one)]
 
 def lengths(batching, chunks):
     """Return the rows of the batches that blocks of these rows make."""
-    rows, waiting, found = iter(range(sum(chunks))), (), []
+    rows, waiting, found = iter(range(sum(chunks))), Waiting(), []
     for size in chunks:
         X = np.array([next(rows) for _ in range(size)]).reshape(-1, 1)
         due, waiting = batching.take(waiting, Block({"X": X}))
@@ -86,7 +85,7 @@ def test_batches_depend_on_the_number_of_rows_alone(size, least, chunks):
 
 def test_what_waits_does_not_keep_its_block_in_memory():
     block = Block({"X": np.zeros((1000, 2))})
-    _, (waiting,) = Batching(300).take((), block)
+    _, ((waiting,), _) = Batching(300).take(Waiting(), block)
     assert waiting["X"].base is None or waiting["X"].base.nbytes < 2000 * 8
 
 
@@ -276,7 +275,7 @@ def test_a_failed_end_of_a_pass_leaves_the_estimator_as_it_was():
     X = VALUES.copy()
     X[-1] = np.nan
     y = np.arange(60) % 2
-    model = Incremental(clone(SGD), classes=[0, 1], batch_size=50)
+    model = Incremental(SGD, classes=[0, 1], batch_size=50, shuffle_blocks=False)
     model.fit(as_dask(VALUES, (30, 30)), y)
     before = model.estimator_
     with pytest.raises(ValueError, match="NaN") as caught:

@@ -108,7 +108,7 @@ def test_otherwise_the_estimator_is_left_alone():
 def test_judging_leaves_x_as_it_is():
     pipe = make_pipeline(StandardScaler(copy=False), SGDRegressor())
     given = Block({"X": X.copy(), "y": y})
-    assert PartialFit(judged=True)(Fitting(pipe), given).n_judged == 6
+    assert PartialFit(judged=True, copies=True)(Fitting(pipe), given).n_judged == 6
     np.testing.assert_array_equal(given["X"], X)
 
 

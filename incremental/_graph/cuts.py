@@ -1,0 +1,187 @@
+"""Where collections of unknown lengths are cut, as far as their tasks show it.
+
+dask reads fewer columns in larger partitions. So two arrays of one dataframe, made of
+other columns, may be cut at other rows, even into as many blocks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dask.utils import funcname, key_split
+
+from incremental._graph.task_spec import DataNode, Graph, GraphNode, Key, Task
+
+# Functions that dask calls with a partition, and whose rows depend on where it is cut:
+# they draw rows at random, compare the rows of a partition, or move them to others.
+_BY_PARTITION = {
+    "sample",
+    "pd_split",
+    "_apply_random",
+    "_apply_random_func",
+    "_wrap_func",
+    "sort_values",
+    "sort_index",
+    "drop_duplicates",
+    "nlargest",
+    "nsmallest",
+    "shuffle_group",
+    "_shuffle_group",
+    "shuffle_group_2",
+    "shuffle_group_get",
+}
+
+
+def cut_alike(graph: Graph, sources: Sequence[Sequence[Key]]) -> bool:
+    """Tell whether the tasks show no sign that collections are cut at other rows.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+    sources : sequence of list of task keys
+        For each collection the tasks that yield its blocks.
+
+    Returns
+    -------
+    bool
+        False if they have different numbers of blocks, or if these are made from
+        other numbers of parts of what is read.
+    """
+    if len({len(keys) for keys in sources}) > 1:
+        return False
+    patterns = [_pattern(graph, keys) for keys in sources]
+    known = [pattern for pattern in patterns if any(pattern)]
+    return all(pattern == known[0] for pattern in known)
+
+
+def keeps_order(graph: Graph, keys: Sequence[Key]) -> bool:
+    """Tell whether blocks take what is read in the order of the reads.
+
+    Then no block needs a read that comes after one of a later block.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+    keys : list of task keys
+        The tasks that yield the blocks of a collection.
+    """
+    last = 0
+    for numbers in filter(None, _numbered(_reads(graph, keys))):
+        if numbers != list(range(numbers[0], numbers[-1] + 1)) or numbers[0] < last:
+            return False
+        last = numbers[-1]
+    return True
+
+
+def depends_on_cuts(graph: Graph, keys: Sequence[Key]) -> bool:
+    """Tell whether the rows, or their order, depend on where partitions are cut.
+
+    They do where rows are shuffled, drawn at random, sorted or compared with others.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+    keys : list of task keys
+        The tasks that yield the blocks of a collection.
+    """
+    nodes = map(graph.get, _needed(graph, keys))
+    return any(not _BY_PARTITION.isdisjoint(_functions(node)) for node in nodes)
+
+
+def _pattern(graph: Graph, keys: Sequence[Key]) -> list[list[tuple[int, int]]]:
+    """Return for each block which reads it needs, and of how many parts these are.
+
+    Of several kinds of reads only those that occur most often count.
+    """
+    reads = _reads(graph, keys)
+    kinds = Counter(key_split(one) for block in reads for one in set(block))
+    if not kinds:
+        return [[] for _ in keys]
+    (widest, _), *_ = kinds.most_common(1)
+    own = [[one for one in block if key_split(one) == widest] for block in reads]
+    parts = {one: _count_leaves(graph[one]) for block in own for one in block}
+    return [
+        [(number, parts[one]) for number, one in zip(numbers, block, strict=True)]
+        for numbers, block in zip(_numbered(own), own, strict=True)
+    ]
+
+
+def _numbered(reads: Iterable[Sequence[Key]]) -> Iterator[list[int]]:
+    """Give the reads of blocks numbers, in the order in which they are needed."""
+    numbers: defaultdict[Key, int] = defaultdict(lambda: len(numbers))
+    for block in reads:
+        yield [numbers[one] for one in block]
+
+
+def _reads(graph: Graph, keys: Sequence[Key]) -> list[list[Key]]:
+    """List for each block the tasks that need no other one, in order."""
+    return [
+        [
+            key
+            for key in _needed(graph, [one])
+            if isinstance(graph.get(key), Task) and not graph[key].dependencies
+        ]
+        for one in keys
+    ]
+
+
+def _needed(graph: Graph, keys: Iterable[Key]) -> dict[Key, None]:
+    """Return tasks and all that they need, directly or through others, in order."""
+    seen: dict[Key, None] = {}
+    stack = list(keys)[::-1]
+    while stack:
+        key = stack.pop()
+        if key not in seen:
+            seen[key] = None
+            needs = getattr(graph.get(key), "dependencies", ())
+            stack.extend(sorted(needs, key=_order, reverse=True))
+    return seen
+
+
+def _order(key: Key) -> tuple[str, Any]:
+    """Sort the tasks of one layer by their numbers."""
+    name, *numbers = key if isinstance(key, tuple) else (key,)
+    return str(name), [n if isinstance(n, int) else -1 for n in numbers]
+
+
+def _inner(node: Any) -> Iterator[Any]:
+    """Yield what a task, or a container in it, holds."""
+    if isinstance(node, Task):
+        yield from node.args
+        yield from node.kwargs.values()
+    elif isinstance(node, Mapping):
+        yield from node.values()
+    elif isinstance(node, list | tuple):
+        yield from node
+
+
+def _tasks_in(node: Any) -> Iterator[Task]:
+    """Yield the tasks that are held in a task, at any depth."""
+    for held in _inner(node):
+        if isinstance(held, Task):
+            yield held
+        if isinstance(held, GraphNode | Mapping | list | tuple) and not isinstance(
+            held, DataNode
+        ):
+            yield from _tasks_in(held)
+
+
+def _functions(node: Any) -> Iterator[str]:
+    """Yield the names of the functions that a task calls."""
+    if isinstance(node, Task):
+        for task in (node, *_tasks_in(node)):
+            yield funcname(task.func)
+            # A function that dask wraps, as in `map_partitions`, is an argument.
+            yield from (funcname(held) for held in _inner(task) if callable(held))
+
+
+def _count_leaves(node: Any) -> int:
+    """Count the tasks in a task that need no other one."""
+    inner = [
+        task
+        for task in _tasks_in(node)
+        if not task.dependencies and not any(True for _ in _tasks_in(task))
+    ]
+    return max(len(inner), 1)
