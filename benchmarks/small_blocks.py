@@ -1,7 +1,7 @@
 """A fit on many small blocks, beside dask-ml's `Incremental` and a plain loop.
 
-`SGDClassifier` is fitted on blocks of 1,000 rows of 6 columns that are in memory, so that
-calls and tasks count, and not the data. Runs alternate; medians count. To run it from the
+`SGDClassifier` is fitted on blocks of 1,000 rows of 6 columns in memory, so that calls
+and tasks count, and not the data. Runs alternate; medians count. To run it from the
 repository's root::
 
     python -m benchmarks.small_blocks

@@ -41,6 +41,7 @@ from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled
 from incremental._fit.classes import as_classes, find_classes, n_outputs
 from incremental._fit.digests import check_digests, check_same, digests_of_some
+from incremental._fit.inputs import check_kinds, check_options, check_rows
 from incremental._fit.parameters import check_batch_size, check_passes
 from incremental._fit.passes import Passes, begin
 from incremental._fit.plan import Options
@@ -383,7 +384,9 @@ optional
         -------
         _Data
         """
+        check_kinds({"X": X, "y": y})
         check_learns(self.estimator)
+        check_options(self.estimator)
         check_target(self.estimator, y)
         active_scheduler().look_ahead(self.prefetch)
         check_batch_size(self.batch_size)
@@ -393,6 +396,7 @@ optional
         estimator = fresh if fitted is None else fitted
         X = as_documents(estimator, X)
         rows, others = self._split(estimator, X, y, params)
+        check_rows(estimator, rows)
         return _Data(fresh, rows, read_blocks(rows), others)
 
     def _begin(

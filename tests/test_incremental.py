@@ -606,11 +606,14 @@ def test_what_may_have_an_entry_for_each_row_is_refused(note, data, no_compute):
             Incremental(Recorder()).fit(X, y, note=note)
 
 
-def test_what_has_an_entry_for_each_row_of_y_is_refused(data, no_compute):
+def test_what_has_an_entry_for_each_row_of_y_is_cut(data):
     X = unknown(data)[0][0]
     y = da.from_array(data[1], chunks=25)
-    with pytest.raises(ValueError, match="note is in memory"):
-        Incremental(Recorder()).fit(X, y, note=np.arange(100))
+    model = Incremental(Recorder(), shuffle_blocks=False)
+    with pytest.warns(da.PerformanceWarning):
+        model.fit(X, y, note=np.arange(100))
+    notes = [call[3] for call in model.estimator_.calls_]
+    assert np.concatenate(notes).tolist() == list(range(100))
 
 
 def test_what_has_not_as_many_entries_as_y_passes_as_it_is(data):

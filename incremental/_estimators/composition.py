@@ -34,6 +34,16 @@ def least_rows(estimator: Estimator) -> int:
     return max((need(part) for need, part in needs if need is not None), default=1)
 
 
+def first_step(estimator: Estimator) -> Any:
+    """Return the estimator at the beginning of a pipeline, or the estimator itself."""
+    while isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if not _is_absent(step)]
+        if not steps:
+            break
+        estimator = steps[0]
+    return estimator
+
+
 def last_step(estimator: Estimator) -> Any:
     """Return the last step of a pipeline; any other estimator as it is."""
     while isinstance(estimator, Pipeline):

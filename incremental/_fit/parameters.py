@@ -6,6 +6,8 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from incremental._estimators.composition import last_step
 from incremental._predict.scoring import as_scorer, score_of
 from incremental._typing import Estimator
@@ -45,6 +47,9 @@ def check_passes(model: Any) -> None:
     for name in ("max_iter", "n_iter_no_change", "checkpoint_every"):
         if not _is_count(value := getattr(model, name)):
             raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}.")
+    for name in ("shuffle_blocks", "shuffle_rows"):
+        if not isinstance(value := getattr(model, name), bool | np.bool_):
+            raise ValueError(f"{name} must be True or False, got {value!r}.")
     tol = model.tol
     if tol is not None and (not _is_real(tol) or not tol >= 0):
         raise ValueError(f"tol must be None or a number of 0 or more, got {tol!r}.")
@@ -59,11 +64,10 @@ def check_passes(model: Any) -> None:
         raise ValueError(
             f"validation_data must be None or (X_val, y_val), got {type(data).__name__}"
         )
-    if model.early_stopping or data is not None:
-        if model.scoring is None:
-            score_of(model.estimator)
-        else:
-            as_scorer(model.scoring)
+    if model.scoring is not None:
+        as_scorer(model.scoring)
+    elif model.early_stopping or data is not None:
+        score_of(model.estimator)
     if tol is not None and not model.early_stopping:
         _check_judged(model.estimator)
     where = model.checkpoint

@@ -71,14 +71,6 @@ def test_other_lengths_in_memory_are_refused(no_compute):
         read_blocks({"X": da.ones((10, 2), chunks=5), "y": np.ones(9)})
 
 
-def test_other_block_counts_of_unknown_sizes_are_refused(no_compute):
-    X = da.ones((10, 2), chunks=5)
-    y = da.ones(10, chunks=2)
-    y = y[y > 0]
-    with pytest.raises(ValueError, match="y .* has 5 blocks but X .* has 2"):
-        read_blocks({"X": X, "y": y})
-
-
 def test_the_same_block_counts_are_paired_and_checked_in_each_block():
     X = da.ones((10, 2), chunks=5)
     y = da.arange(10, chunks=5)
@@ -86,12 +78,6 @@ def test_the_same_block_counts_are_paired_and_checked_in_each_block():
     with pytest.raises(ValueError, match="X has 5, y has 4") as caught:
         Incremental(Recorder()).fit(X, y)
     assert any("block 1" in note for note in caught.value.__notes__)
-
-
-def test_a_frame_and_an_array_of_other_partitioning_are_refused(no_compute):
-    X = dd.from_pandas(pd.DataFrame({"a": range(10)}), npartitions=5)
-    with pytest.raises(ValueError, match="y .* has 2 blocks but X .* has 5"):
-        read_blocks({"X": X, "y": da.ones(10, chunks=5)})
 
 
 def test_a_frame_and_an_array_of_the_same_partitioning_are_paired():
@@ -125,14 +111,6 @@ def test_each_file_is_read_once_for_all_columns(parquet):
     assert len(blocks.graph) == 10
 
 
-def test_arrays_that_diverged_are_refused_with_both_ways_out(parquet):
-    frame = dd.read_parquet(parquet)
-    X, y = frame[[f"f{n}" for n in range(20)]].values, frame["y"].values
-    with pytest.raises(ValueError, match="pass the dataframes") as caught:
-        read_blocks({"X": X, "y": y})
-    assert "optimization.tune.active" in str(caught.value)
-
-
 def test_frames_of_other_divisions_are_realigned():
     frame = pd.DataFrame({"a": range(12)})
     X = dd.from_pandas(frame, npartitions=4)
@@ -159,19 +137,6 @@ def test_frames_whose_index_differs_are_refused():
     y = dd.from_pandas(frame["a"][::-1], npartitions=1, sort=False)
     with pytest.raises(ValueError, match="different index labels"):
         computed({"X": X, "y": y})
-
-
-def test_frames_of_other_partition_counts_are_refused(no_compute):
-    X = dd.from_pandas(pd.DataFrame({"a": range(12)}), npartitions=4)
-    y = dd.from_pandas(pd.Series(range(12)), npartitions=3).clear_divisions()
-    with pytest.raises(ValueError, match="y .* has 3 blocks but X .* has 4"):
-        read_blocks({"X": X, "y": y})
-
-
-def test_weights_in_memory_for_blocks_of_unknown_length_are_refused(no_compute):
-    X = dd.from_pandas(pd.DataFrame({"a": range(12)}), npartitions=4)
-    with pytest.raises(ValueError, match="sample_weight is in memory"):
-        read_blocks({"X": X, "sample_weight": np.ones(12)})
 
 
 def test_x_in_memory_with_a_lazy_y_is_refused(no_compute):

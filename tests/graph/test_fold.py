@@ -423,7 +423,9 @@ def test_a_profiler_is_not_told_of_a_fit_that_began_before_it():
         X = da.ones((20, 2), chunks=(2, 2))
         if thread:
             try:
-                Incremental(InTurn(), max_iter=20).fit(X.map_blocks(read, dtype=float))
+                # With an example of its output dask does not try `read` before the fit.
+                read_later = X.map_blocks(read, meta=np.ones((0, 2)))
+                Incremental(InTurn(), max_iter=20).fit(read_later)
             finally:
                 ended.set()
             return
