@@ -21,6 +21,12 @@ from incremental._blocks.collections import (
     in_memory_with_first,
     is_lazy,
 )
+from incremental._blocks.labelled import (
+    all_without_labels,
+    check_feature_labels,
+    feature_labels,
+    without_labels,
+)
 from incremental._blocks.rows import n_rows, rows_in_cache
 from incremental._errors import noted
 from incremental._estimators.composition import (
@@ -285,10 +291,12 @@ optional
         RuntimeError
             If another fit uses the directory of the checkpoints.
         """
+        labels = feature_labels(X)
+        X, y, params = all_without_labels(X, y, params)
         check_passes(self)
         X, y, params = beside_in_memory(X, y, params)
         data = self._take(None, X, y, params)
-        validation = self._validation_blocks()
+        validation = self._validation_blocks(labels)
         checkpoints = self._open_checkpoints(data)
         with nullcontext() if checkpoints is None else checkpoints:
             blocks = settle(data.blocks)
@@ -306,7 +314,7 @@ optional
                 # The process may have been asked to end since the last pass.
                 checkpoints.end_pass(progress)
                 checkpoints.mark_finished(progress, keep=self.keep_checkpoint)
-            self._commit(progress, list(progress.history))
+            self._commit(progress, list(progress.history), labels)
             if checkpoints is not None:
                 checkpoints.finish(keep=self.keep_checkpoint)
         return self
@@ -334,6 +342,10 @@ optional
         TypeError, ValueError
             As `fit` does.
         """
+        labels = feature_labels(X) or vars(self).get("_labels")
+        if "estimator_" in vars(self):
+            self._check_labels(X)
+        X, y, params = all_without_labels(X, y, params)
         X, y, params = beside_in_memory(X, y, params)
         fitting = Fitting(None)
         rng = _new_rng(self.random_state)
@@ -354,7 +366,7 @@ optional
             warn_of_rounding()
         (record,) = progress.history
         history = vars(self).get("history_", [])
-        self._commit(progress, [*history, {**record, "pass": len(history) + 1}])
+        self._commit(progress, [*history, {**record, "pass": len(history) + 1}], labels)
         return self
 
     def _fit_and(self, method: str, X: Any, y: Any, params: dict[str, Any]) -> Any:
@@ -468,15 +480,16 @@ optional
         every = None if self.checkpoint is None else self.checkpoint_every
         return FitSession(data.fresh, blocks, options, self.prefetch, every)
 
-    def _validation_blocks(self) -> Blocks | None:
+    def _validation_blocks(self, labels: list[str] | None) -> Blocks | None:
         """Return the blocks of the validation data; None if there are none.
 
         Their rows are paired here, so that an error comes before anything is read.
         """
         if self.validation_data is None:
             return None
-        X, y = self.validation_data
         with noted("in validation_data"):
+            check_feature_labels(self.validation_data[0], labels)
+            X, y = map(without_labels, self.validation_data)
             rows = in_memory_with_first({"X": as_documents(self.estimator, X), "y": y})
             blocks = read_blocks({n: v for n, v in rows.items() if v is not None})
             if blocks.in_memory:
@@ -546,7 +559,12 @@ optional
         described = fingerprint({**parameters, **data.params}, data.describe())
         return Checkpoints(self.checkpoint, self.checkpoint_every, described)
 
-    def _commit(self, progress: Progress, history: list[dict[str, Any]]) -> None:
+    def _commit(
+        self,
+        progress: Progress,
+        history: list[dict[str, Any]],
+        labels: list[str] | None,
+    ) -> None:
         """Set the attributes that a fit learns.
 
         Parameters
@@ -555,6 +573,8 @@ optional
             The progress at the end of the fit.
         history : list of dict
             The records of all passes, also of those of earlier calls of `partial_fit`.
+        labels : list of str or None
+            The features of X, if it is of xarray.
         """
         # All attributes change in one call, which nothing can interrupt.
         self.__dict__.update(
@@ -562,6 +582,7 @@ optional
             history_=history,
             n_iter_=len(history),
             _rng=progress.rng,
+            _labels=labels,
         )
 
     def _split(

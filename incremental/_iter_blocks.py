@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from incremental._blocks.block import Block
 from incremental._blocks.collections import is_lazy
+from incremental._blocks.labelled import check_labels
 from incremental._graph.blocks import read_blocks
 from incremental._graph.reader import BlockReader
 from incremental._graph.schedulers import active_scheduler
@@ -127,7 +128,9 @@ class iter_blocks:  # noqa: N801
                 "order of its own, some blocks would be read twice and others never."
             )
         names = [f"collection {number}" for number in range(len(collections))]
-        self._blocks = read_blocks(dict(zip(names, collections, strict=True)))
+        named = dict(zip(names, collections, strict=True))
+        check_labels(named)
+        self._blocks = read_blocks(named)
         self._shuffle = bool(shuffle)
         self._random_state: Any = _to_keep(random_state) if shuffle else None
         self._prefetch = prefetch

@@ -12,6 +12,14 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from incremental._blocks.collections import in_memory_with_first, is_lazy
+from incremental._blocks.labelled import (
+    all_without_labels,
+    as_samples,
+    check_feature_labels,
+    feature_labels,
+    with_labels_of,
+)
+from incremental._blocks.targets import as_target
 from incremental._estimators.composition import learn, only_transforms
 from incremental._estimators.copying import copy_estimator
 from incremental._estimators.documents import as_documents
@@ -222,19 +230,23 @@ optional
         TypeError
             If X is a dask collection.
         """
+        labels = feature_labels(X)
+        X, y, params = all_without_labels(X, y, params)
         estimator = clone(self.estimator, safe=False)
         if isinstance(estimator, ParallelPostFit):
-            self.estimator_ = estimator.fit(X, y, **params)
+            self.estimator_, self._labels = estimator.fit(X, y, **params), labels
             return self
         without_fit = not hasattr(estimator, "fit") and not requires_fit(estimator)
         if without_fit or (is_lazy(X) and only_transforms(estimator)):
-            self.estimator_ = estimator
+            self.estimator_, self._labels = estimator, labels
             return self
         _check_in_memory(X)
         X, y, params = beside_in_memory(X, y, params)
         check_target(estimator, y)
+        X = as_documents(estimator, X)
         data = (X,) if y is None else (X, y)
-        self.estimator_ = estimator.fit(*data, **params)
+        fitted = estimator.fit(*data, **params)
+        self.estimator_, self._labels = fitted, labels
         return self
 
     @available_if(_estimator_has("partial_fit"))
@@ -262,16 +274,22 @@ optional
         TypeError
             If X is a dask collection.
         """
+        labels = feature_labels(X) or vars(self).get("_labels")
+        if "estimator_" in vars(self):
+            self._check_labels(X)
+        X, y, params = all_without_labels(X, y, params)
         estimator = copy_estimator(self._inner)
         if isinstance(estimator, ParallelPostFit):
             self.estimator_ = estimator.partial_fit(X, y, **params)
+            self._labels = labels
             return self
         _check_in_memory(X)
         X, y, params = beside_in_memory(X, y, params)
         check_target(estimator, y)
+        X = as_documents(estimator, X)
         if learn(estimator, X, y, params):
             warn_of_rounding()
-        self.estimator_ = estimator
+        self.estimator_, self._labels = estimator, labels
         return self
 
     @available_if(_estimator_has("transform"))
@@ -425,15 +443,17 @@ optional
         if self.scoring is None and isinstance(inner, ParallelPostFit):
             return inner.score(X, y, sample_weight, compute=compute)
         estimator = self._fitted_estimator()
-        X = as_documents(estimator, X)
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self._check_labels(X)
+        X, y, weight = all_without_labels(X, y, weight)
         scorer = None if self.scoring is None else as_scorer(self.scoring)
         if not compute:
             rows = {"X": X, **({} if y is None else {"y": y}), **weight}
             return lazy_score(scorer, copy.deepcopy(estimator), rows)
         X, y, weight = beside_in_memory(X, y, weight)
+        X = as_documents(estimator, X)
         if not is_lazy(X):
-            return score_in_memory(scorer, estimator, X, y, **weight)
+            return score_in_memory(scorer, estimator, X, as_target(y), **weight)
         if scorer is None:
             return score_by_block(estimator, X, y, **weight)
         rows = {"X": X} if y is None else {"X": X, "y": y}
@@ -467,14 +487,18 @@ optional
             Further arguments of the method.
         """
         estimator = self._fitted_estimator()
+        given, X = X, as_samples(X)
         if name != "inverse_transform":
+            self._check_labels(given)
             X = as_documents(estimator, X)
         if not is_lazy(X):
-            return getattr(estimator, name)(X, **params)
+            output = getattr(estimator, name)(X, **params)
+            return with_labels_of(given, output, name)
         if "estimator_" not in vars(self):
             # A copy keeps the result right if the user fits the estimator again.
             estimator = copy.deepcopy(estimator)
-        return map_method(estimator, name, X, meta=self._meta(name), **params)
+        output = map_method(estimator, name, X, meta=self._meta(name), **params)
+        return with_labels_of(given, output, name)
 
     def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
         """Fit, then call a method on X; in one call if the estimator has one for both.
@@ -490,11 +514,19 @@ optional
         own = not nested and hasattr(self.estimator, f"fit_{method}")
         if is_lazy(X) or not own:
             return getattr(self.fit(X, y, **params), method)(X)
+        given = X
+        X, y, params = all_without_labels(X, y, params)
         X, y, params = beside_in_memory(X, y, params)
         estimator = clone(self.estimator, safe=False)
+        X = as_documents(estimator, X)
         output = getattr(estimator, f"fit_{method}")(X, y, **params)
-        self.estimator_ = estimator
-        return output
+        self.estimator_, self._labels = estimator, feature_labels(given)
+        return with_labels_of(given, output, method)
+
+    def _check_labels(self, X: Any) -> None:
+        """Check that the features of xarray's objects are those of the fit."""
+        names = getattr(self._inner, "feature_names_in_", None)
+        check_feature_labels(X, vars(self).get("_labels") or names)
 
     @property
     def _inner(self) -> Any:

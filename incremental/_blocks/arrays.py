@@ -14,7 +14,8 @@ from incremental._blocks.collection import (
     different_lengths,
 )
 from incremental._blocks.mapped_array import MappedArray
-from incremental._blocks.stages import Mapped
+from incremental._blocks.stages import Mapped, Stage
+from incremental._blocks.text import may_miss, without_missing
 
 
 class Array(Collection):
@@ -158,3 +159,17 @@ class Array(Collection):
         for value in values:
             row = np.full(shape, value, dtype=X.dtype)
             yield row if isinstance(X._meta, np.ndarray) else type(X._meta)(row)
+
+    def with_text(self) -> Any:
+        """Return an array with empty text for missing documents; a table as it is."""
+        X = self.value
+        if not may_miss(X):
+            return X
+        filled = X.map_blocks(
+            without_missing, dtype=object, meta=np.empty(0, dtype=object)
+        )
+        if self.mapped is None:
+            return filled
+        stage = Stage(without_missing, "without_missing", token=filled.name)
+        mapped = Mapped(self.mapped.sources, (*self.mapped.stages, stage))
+        return MappedArray.of(filled, mapped)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from incremental._blocks.block import Block
 from incremental._blocks.stages import Stage, apply_once, local_suffix
+from incremental._blocks.targets import as_target
 
 
 class Output(NamedTuple):
@@ -53,6 +54,8 @@ class Assembly:
             several = tuple(read[source] for source in sources)
             piece = several if len(several) > 1 else several[0]
             made[name] = apply_once(stages, piece, results)
+        if "y" in made:
+            made["y"] = as_target(made["y"])
         return Block(made)
 
     @property

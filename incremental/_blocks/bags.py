@@ -10,10 +10,13 @@ from incremental._blocks.collection import (
     check_yields_array,
     map_delayed,
 )
+from incremental._blocks.text import or_empty
 
 
 class Bag(Collection):
     """The adapter for a dask bag, such as of documents. Its blocks are lists."""
+
+    is_table = False
 
     @property
     def n_blocks(self) -> int:
@@ -42,13 +45,11 @@ class Bag(Collection):
         return map_delayed(self.read().to_delayed(), function, name, empty, args)
 
     def made_up_rows(self) -> Iterator[Any]:
-        """Yield a document."""
+        """Yield a document, then a mapping and a list, as hashers of features take."""
         yield ["a"]
+        yield [{"a": 1}]
+        yield [["a"]]
 
     def with_text(self) -> Any:
         """Return a bag with empty text in place of missing documents."""
-        return self.value.map(_or_empty)
-
-
-def _or_empty(document: Any) -> Any:
-    return "" if document is None or document != document else document
+        return self.value.map(or_empty)

@@ -27,6 +27,8 @@ class Collection(ABC):
     is_lazy: ClassVar[bool] = True
     #: Whether the rows have index labels, which must agree when rows are paired.
     has_index: ClassVar[bool] = False
+    #: Whether the rows may have columns. A bag's rows are single objects.
+    is_table: ClassVar[bool] = True
 
     def __init__(self, value: Any) -> None:
         self.value = value

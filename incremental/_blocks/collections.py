@@ -14,15 +14,17 @@ from incremental._blocks.bags import Bag
 from incremental._blocks.collection import Collection, different_lengths
 from incremental._blocks.frames import Frame
 from incremental._blocks.in_memory import InMemory
+from incremental._blocks.labelled import without_labels
 
 
 def as_collection(value: Any) -> Collection:
-    """Return the adapter for data that have rows.
+    """Return the adapter for data that have rows. Nothing is read.
 
     Parameters
     ----------
     value : dask array, dataframe, series, index or bag, or data in memory
-        An adapter is returned as it is.
+        Also an xarray.DataArray or xarray.Dataset of them. An adapter is returned as
+        it is.
 
     Returns
     -------
@@ -31,13 +33,18 @@ def as_collection(value: Any) -> Collection:
     Raises
     ------
     TypeError
-        If it is a dask collection of another kind.
+        If it is a dask collection of another kind. Also if it is a stored array or
+        a query, which would be read as a single block, or not at all.
+    ValueError
+        If it is a ``Dataset`` of xarray whose variables are no columns of a table.
     """
     if isinstance(value, Collection):
         return value
+    value = without_labels(value)
     if isinstance(value, da.Array):
         return Array(value)
     if not is_dask_collection(value):
+        _check_is_data(value)
         return InMemory(value)
     # The type is asked, not the object, because a Delayed has every attribute.
     if hasattr(type(value), "known_divisions"):
@@ -50,6 +57,48 @@ def as_collection(value: Any) -> Collection:
         "example with `da.from_delayed` or `dd.from_delayed`; if it comes from "
         "`array.query-planning`, set that dask option to False."
     )
+
+
+# What arrays of libraries for storage have and arrays in memory lack: those of Zarr and
+# HDF5, of netCDF4, of TensorStore, and of PyTables.
+_LAYOUTS = ("chunks", "chunking", "chunk_layout", "chunkshape")
+# How tables and queries become pandas: those of DuckDB, Spark, and most others.
+_TO_PANDAS = ("df", "toPandas", "to_pandas")
+
+
+def _check_is_data(value: Any) -> None:
+    """Check that what is no dask collection is data in memory.
+
+    The type is asked, because it reads nothing and has no attributes of the user's.
+
+    Raises
+    ------
+    TypeError
+        If it is a stored array or a query.
+    """
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__name__}"
+    if any(hasattr(kind, one) for one in _LAYOUTS) and hasattr(kind, "shape"):
+        way = "from_zarr" if kind.__module__.startswith("zarr") else "from_array"
+        raise TypeError(
+            f"Got a {name} of shape {value.shape}, which lies in storage and would be "
+            f"read as a single block; expected a dask array. Pass `da.{way}(...)` of "
+            "it, or, if it fits in memory, its values (`array[:]`)."
+        )
+    if hasattr(kind, "collect") and hasattr(kind, "sink_parquet"):
+        raise TypeError(
+            f"Got a {name}, a query that has not run; expected data in memory or a "
+            "dask collection. Call `.collect()` if the result fits in memory; if not, "
+            "write it with `.sink_parquet(...)` and pass `dd.read_parquet(...)`."
+        )
+    methods = [one for one in _TO_PANDAS if callable(getattr(kind, one, None))]
+    if methods and not hasattr(kind, "__array__"):
+        raise TypeError(
+            f"Got a {name}, which scikit-learn does not take; expected data in memory "
+            f"or a dask collection. Call `.{methods[-1]}()` if it fits in memory; if "
+            "not, write it to Parquet files and pass `dd.read_parquet(...)`, or read "
+            "it in parts with `dd.from_map(...)`."
+        )
 
 
 def is_lazy(value: Any) -> bool:

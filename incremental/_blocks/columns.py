@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -63,6 +64,48 @@ def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None
                 "same order in all blocks. Select them by name in each part of the "
                 "data before it becomes one collection."
             )
+
+
+@contextmanager
+def noting_types(X: Any) -> Iterator[None]:
+    """Add a note that says which values of X are no numbers to an error of that.
+
+    Parameters
+    ----------
+    X : array, frame or list
+        What is converted to numbers inside the ``with`` block.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        # scikit-learn 1.6 leaves pandas' text as it is, and multiplies it.
+        of_text = ("could not convert string", "can't multiply sequence")
+        if any(one in str(error) for one in of_text) and hasattr(X, "dtypes"):
+            error.add_note(
+                f"X has columns of text (object or str): {_names_of_text(X)}; expected "
+                "numbers. Convert them (`astype`), encode them (`ColumnTransformer`), "
+                "or leave them out."
+            )
+        if "NAType" in str(error):
+            error.add_note(
+                "X is an array of objects that holds pandas' NA, as dask makes it of "
+                "nullable columns; expected numbers. Pass the dataframe itself, or an "
+                "array of `df.astype('float64')`."
+            )
+        raise
+
+
+def _names_of_text(X: Any) -> str:
+    """List the names of the columns whose values may be text."""
+    dtypes = list(X.dtypes) if X.ndim == 2 else [X.dtypes]
+    names = list(X.columns) if X.ndim == 2 else [X.name]
+    is_text = (
+        getattr(dtype, "kind", "O") == "O" or str(dtype).startswith("str")
+        for dtype in dtypes
+    )
+    text = [repr(name) for name, one in zip(names, is_text, strict=True) if one]
+    more = ["…"] if len(text) > _MOST_LISTED else []
+    return ", ".join(text[:_MOST_LISTED] + more)
 
 
 def _columns(piece: Any) -> Any:

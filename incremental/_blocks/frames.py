@@ -15,6 +15,7 @@ from incremental._blocks.collection import (
     map_delayed,
 )
 from incremental._blocks.rows import is_pandas
+from incremental._blocks.text import fill_series
 
 _setting = threading.RLock()
 
@@ -104,13 +105,21 @@ class Frame(Collection):
             return map_delayed(self.value.to_delayed(), function, name, empty, args)
 
     def made_up_rows(self) -> Iterator[Any]:
-        """Yield rows whose numbers are all 1 or all 0, without missing values."""
+        """Yield rows whose numbers are all 1 or all 0, without missing values.
+
+        Columns of text hold a word first, and then numbers: numbers among objects are
+        text once dask has read them.
+        """
+        meta = self.value._meta
         for number in (1, 0):
-            yield _row(self.value._meta, number)
+            yield _row(meta, number)
+        dtypes = list(meta.dtypes) if meta.ndim == 2 else [meta.dtype]
+        for number in (1, 0) if any(map(_is_text, dtypes)) else ():
+            yield _row(meta, number, number)
 
     def with_text(self) -> Any:
         """Return a series with empty text for missing values; a dataframe as it is."""
-        return self.value.fillna("") if self.value.ndim == 1 else self.value
+        return fill_series(self.value) if self.value.ndim == 1 else self.value
 
 
 @contextmanager
@@ -165,7 +174,7 @@ def _with_divisions(own: Any, other: Any) -> Any:
     return own.repartition(divisions=other.divisions)
 
 
-def _row(meta: Any, number: int) -> Any:
+def _row(meta: Any, number: int, word: Any = "a") -> Any:
     """Make a row in which no value is missing.
 
     Parameters
@@ -174,6 +183,8 @@ def _row(meta: Any, number: int) -> Any:
         An object without rows, of the columns and types that the row gets.
     number : int
         The value of all numbers.
+    word : str or int, default="a"
+        The value of columns of text or of objects.
 
     Returns
     -------
@@ -184,16 +195,23 @@ def _row(meta: Any, number: int) -> Any:
 
     row = meta_nonempty(meta).iloc[:1]
     if row.ndim == 1:
-        return _filled(row, number)
-    filled = {n: _filled(row.iloc[:, n], number) for n in range(row.shape[1])}
+        return _filled(row, number, word)
+    filled = {n: _filled(row.iloc[:, n], number, word) for n in range(row.shape[1])}
     return replace_columns(row, filled)
 
 
-def _filled(column: Any, number: int) -> Any:
+def _filled(column: Any, number: int, word: Any) -> Any:
     """Put a number or text into a column of one row. Other types stay as they are."""
-    kind = getattr(column.dtype, "kind", "O")
-    is_text = kind in "OU" and not hasattr(column.dtype, "categories")
-    if kind in "biuf" or is_text:
-        value = "a" if is_text else number
-        return column.__class__([value], index=column.index, dtype=column.dtype)
-    return column
+    dtype = column.dtype
+    if _is_text(dtype):
+        value = word if isinstance(dtype, np.dtype) else str(word)
+    elif getattr(dtype, "kind", "O") in "biuf":
+        value = number
+    else:
+        return column
+    return column.__class__([value], index=column.index, dtype=dtype)
+
+
+def _is_text(dtype: Any) -> bool:
+    kind = getattr(dtype, "kind", "O")
+    return kind in "OU" and not hasattr(dtype, "categories")

@@ -11,6 +11,7 @@ import numpy as np
 from incremental._blocks.arrays import Array
 from incremental._blocks.collection import Collection, different_lengths
 from incremental._blocks.rows import is_pandas, n_rows
+from incremental._blocks.text import without_missing
 
 
 class InMemory(Collection):
@@ -32,8 +33,10 @@ class InMemory(Collection):
 
     @property
     def categories(self) -> Any:
-        """The categories of a categorical series."""
-        return getattr(getattr(self.value, "dtype", None), "categories", None)
+        """The categories of a categorical series of pandas."""
+        dtype: Any = getattr(self.value, "dtype", None)
+        # Types of Polars have categories that are no array of values.
+        return dtype.categories if hasattr(dtype, "ordered") else None
 
     def describe(self) -> str:
         """Name the type of the data."""
@@ -89,6 +92,5 @@ class InMemory(Collection):
         yield self.value
 
     def with_text(self) -> Any:
-        """Return a series with empty text for missing values; all else as it is."""
-        is_series = hasattr(self.value, "fillna") and self.value.ndim == 1
-        return self.value.fillna("") if is_series else self.value
+        """Return documents with empty text for missing ones; a table as it is."""
+        return without_missing(self.value)

@@ -42,6 +42,8 @@ def pick_rows(piece: Any, rows: Any) -> Any:
     """Copy rows of in-memory data, in the order of an array of their numbers."""
     if isinstance(piece, list):
         return [piece[row] for row in rows]
+    if _library(piece) == "pyarrow":
+        return piece.take(rows)
     return piece.iloc[rows] if is_pandas(piece) else by_rows(piece)[rows]
 
 
@@ -56,7 +58,28 @@ def join_rows(pieces: Sequence[Any]) -> Any:
         return [row for piece in pieces for row in piece]
     if sp.issparse(first):
         return sp.vstack(pieces, format="csr")
+    if _library(first) in ("polars", "pyarrow"):
+        return _join_immutable(pieces)
     return np.concatenate(pieces)
+
+
+def _library(piece: Any) -> str:
+    return type(piece).__module__.partition(".")[0]
+
+
+def _join_immutable(pieces: Sequence[Any]) -> Any:
+    """Join frames or series of Polars or pyarrow, which nobody can write to."""
+    if _library(pieces[0]) == "polars":
+        import polars
+
+        return polars.concat(pieces)
+    import pyarrow
+
+    if hasattr(pieces[0], "columns"):
+        is_table = isinstance(pieces[0], pyarrow.Table)
+        return (pyarrow.concat_tables if is_table else pyarrow.concat_batches)(pieces)
+    chunks = [chunk for one in pieces for chunk in getattr(one, "chunks", [one])]
+    return pyarrow.chunked_array(chunks, type=pieces[0].type)
 
 
 def by_rows(piece: Any) -> Any:

@@ -37,6 +37,7 @@ def as_documents(estimator: Estimator, X: Any) -> Any:
         the columns, or whole rows, for documents.
     """
     _check_is_no_table(estimator, X)
+    _check_has_columns(estimator, X)
     if not _takes_documents(estimator):
         return X
     return as_collection(X).with_text()
@@ -100,6 +101,38 @@ def _check_is_no_table(estimator: Estimator, X: Any) -> None:
             f"{type(first).__name__} takes one text for each row, got a {kind} as X; "
             f"expected one of its columns. Pass the column, as in `X[{column}]`."
         )
+
+
+def _check_has_columns(estimator: Estimator, X: Any) -> None:
+    """Check that X is no bag, if the estimator takes tables only.
+
+    Raises
+    ------
+    TypeError
+        If it is.
+    """
+    if not as_collection(X).is_table and _takes_tables_only(_first_step(estimator)):
+        raise TypeError(
+            f"{type(_first_step(estimator)).__name__} takes a table, got a dask "
+            f"{type(X).__name__} as X; expected a dask dataframe or array. Pass "
+            "`bag.to_dataframe()` for a bag of records (dicts or tuples)."
+        )
+
+
+def _takes_tables_only(estimator: Any) -> bool:
+    """Tell whether an estimator is one of scikit-learn's that takes no single objects.
+
+    Others may declare nothing. One of several estimators takes what these take.
+    """
+    if not type(estimator).__module__.startswith("sklearn."):
+        return False
+    params = estimator.get_params(deep=False).values()
+    if any(hasattr(one, "fit") or isinstance(one, list) for one in params):
+        return False
+    tags = tags_of(estimator)
+    inputs = tags.input_tags
+    others = inputs.string or inputs.dict or tags.no_validation
+    return bool(inputs.two_d_array and not others)
 
 
 def _takes_a_column(estimator: Estimator, X: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Set
 from functools import reduce
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from incremental._blocks.block import Block
 from incremental._blocks.collections import as_collection
 from incremental._blocks.rows import is_pandas
+from incremental._blocks.targets import check_missing
 from incremental._estimators.foreign import tags_of
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
@@ -114,7 +114,7 @@ def check_classes(y: Any, classes: Any) -> None:
     for column, known in zip(columns, per_output, strict=True):
         unknown = _unknown(column, np.asarray(known))
         if len(unknown):
-            _check_missing([unknown])
+            check_missing([unknown])
             raise ValueError(
                 f"y holds the classes {_listed(_unique(unknown)[0])}, which are not "
                 f"among classes={_listed(known)}. Pass all classes that occur in the "
@@ -159,7 +159,7 @@ def _unique_in(block: Block) -> list[Any]:
 def _unique(y: Any) -> list[Any]:
     """Return the classes in each column of y. Raise if a value is missing."""
     columns = _columns(y)
-    _check_missing(columns)
+    check_missing(columns)
     return [np.unique(column) for column in columns]
 
 
@@ -168,36 +168,8 @@ def _unknown(column: Any, known: Any) -> Any:
     try:
         return column[~np.isin(column, known)]
     except TypeError:
-        _check_missing([column])  # pandas' NA cannot be compared
+        check_missing([column])  # pandas' NA cannot be compared
         raise
-
-
-def _check_missing(columns: list[Any]) -> None:
-    """Check that no value of y is missing.
-
-    Raises
-    ------
-    ValueError
-        If values are missing; the message says how many.
-    """
-    missing = sum(_count_missing(column) for column in columns)
-    if missing:
-        raise ValueError(
-            f"y holds {missing} missing values (NaN, None or NA), which are no class. "
-            "Leave out their rows where X, y and all other rows come from, for example "
-            'with `df.dropna(subset=["y"])` before X and y are taken from df.'
-        )
-
-
-def _count_missing(column: Any) -> int:
-    if column.dtype.kind in "fcmM":
-        return int(np.count_nonzero(column != column))
-    if column.dtype.kind != "O":
-        return 0
-    pandas = sys.modules.get("pandas")
-    if pandas is not None:
-        return int(np.count_nonzero(pandas.isna(column)))
-    return sum(one is None or bool(one != one) for one in column)
 
 
 def _join(found: list[list[Any]]) -> Any:

@@ -15,7 +15,12 @@ from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 
 from incremental._blocks.block import Block
-from incremental._blocks.columns import Columns, check_columns, learned_columns
+from incremental._blocks.columns import (
+    Columns,
+    check_columns,
+    learned_columns,
+    noting_types,
+)
 from incremental._blocks.rows import is_pandas, n_rows, rows_in_cache
 from incremental._blocks.stages import InParts, Stage, apply, apply_in_c_order
 from incremental._errors import noted
@@ -132,7 +137,8 @@ class PartialFit:
         row_wise = {name: batch[name] for name in batch if name not in ("X", "y")}
         params = {**self.params, **row_wise}
         own = X.copy() if self.copies else X
-        rounded = learn_rest(estimator, own, y, params, self.passed)
+        with noting_types(own):
+            rounded = learn_rest(estimator, own, y, params, self.passed)
         fitting = fitting._replace(
             n_rows=fitting.n_rows + n_rows(X), rounded=fitting.rounded or rounded
         )

@@ -22,6 +22,7 @@ from incremental._blocks.columns import (
     check_columns,
     columns_of,
     declared_columns,
+    noting_types,
 )
 from incremental._blocks.mapped_array import MappedArray
 from incremental._blocks.rows import is_pandas, n_rows
@@ -225,7 +226,8 @@ def _call(
         As for `Call`.
     """
     own = block.copy() if writes_to_input(estimator, **params) else block
-    output = getattr(estimator, method)(as_list(estimator, own), **params)
+    with noting_types(own):
+        output = getattr(estimator, method)(as_list(estimator, own), **params)
     who = type(estimator).__name__
     if isinstance(declared, Declared):
         return declared.hold(output, block, who, method)

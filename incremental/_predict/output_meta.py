@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from incremental._blocks.collections import as_collection
+from incremental._blocks.columns import noting_types
 from incremental._blocks.frames import replace_columns
 from incremental._blocks.rows import is_pandas, take_rows
 from incremental._errors import noted
@@ -46,6 +47,7 @@ def declared_output(
     text = _text_dtype(estimator, method)
     if meta is None:
         example = example_output(estimator, method, X, params)
+        _each(_check_is_lazy_kind, example)
         return _each(lambda one: _retyped(one, None, text), example)
     _each(_check_is_example, meta)
     try:
@@ -53,6 +55,7 @@ def declared_output(
     except Exception:
         # The user gives an example because no made-up row works: it is trusted.
         return _each(lambda one: _retyped(one, None, text), meta)
+    _each(_check_is_lazy_kind, example)
     wanted, received = (len(a) if _is_several(a) else None for a in (meta, example))
     if wanted != received:
         raise ValueError(
@@ -63,6 +66,25 @@ def declared_output(
         return _combined(meta, example, method, text)
     pairs = zip(meta, example, strict=True)
     return [_combined(one, other, method, text) for one, other in pairs]
+
+
+def _check_is_lazy_kind(output: Any) -> None:
+    """Check that there is a dask collection of outputs of such a kind.
+
+    Raises
+    ------
+    TypeError
+        If it is a dataframe of another library than pandas.
+    """
+    if hasattr(output, "columns") and not is_pandas(output):
+        kind = type(output)
+        raise TypeError(
+            f"The estimator yields a {kind.__module__.partition('.')[0]} "
+            f"{kind.__name__}, for which dask has no collection; expected an array or "
+            "pandas. Call `set_output(transform='pandas')` or "
+            "`set_output(transform='default')` before the estimator is applied to "
+            "dask collections."
+        )
 
 
 def _is_several(outputs: Any) -> bool:
@@ -219,7 +241,7 @@ def example_output(estimator: Estimator, method: str, X: Any, params: Any) -> An
     first_error = None
     for row in _rows(estimator, X):
         try:
-            with warnings.catch_warnings(), noted(note):
+            with warnings.catch_warnings(), noted(note), noting_types(row):
                 warnings.simplefilter("ignore")
                 output = getattr(estimator, method)(row, **params)
         except Exception as error:

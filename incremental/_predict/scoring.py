@@ -23,6 +23,7 @@ from toolz import dissoc
 
 from incremental._blocks.block import Block
 from incremental._blocks.collections import is_lazy
+from incremental._blocks.columns import noting_types
 from incremental._blocks.rows import is_pandas, n_rows
 from incremental._estimators.composition import last_step
 from incremental._estimators.configuration import configured
@@ -517,7 +518,8 @@ def _ask(
         If an output has other rows than X.
     """
     own = X.copy() if writes_to_input(estimator) else X
-    output = getattr(estimator, method)(as_list(estimator, own), **(params or {}))
+    with noting_types(own):
+        output = getattr(estimator, method)(as_list(estimator, own), **(params or {}))
     is_list = isinstance(output, list | tuple) and len(output) > 0
     several = is_list and np.ndim(output[0]) > 0
     for one in output if several else [output]:

@@ -217,3 +217,34 @@ def test_a_single_text_column_is_taken_in_a_column_transformer():
     lazy = dd.from_pandas(TABLE, npartitions=3)
     model.fit(lazy[["t"]], lazy["n"])
     assert model.predict(lazy[["t"]]).compute().shape == (60,)
+
+
+RECORDS = {
+    "dicts": db.from_sequence([{"a": 1.0, "b": 2.0}] * 4, npartitions=2),
+    "tuples": db.from_sequence([(1.0, 2.0)] * 4, npartitions=2),
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_bag_of_records_is_refused_by_what_takes_tables(kind, no_compute):
+    records, y = RECORDS[kind], da.from_array(np.array([0, 1, 0, 1]), chunks=2)
+    model = SGDClassifier().fit([[1.0, 2.0], [2.0, 1.0]], [0, 1])
+    for call in (
+        lambda: Incremental(SGDClassifier()).fit(records, y),
+        lambda: Incremental(make_pipeline(Normalizer(), SGDClassifier())).fit(
+            records, y
+        ),
+        lambda: ParallelPostFit(model).predict(records),
+        lambda: ParallelPostFit(model).score(records, y),
+    ):
+        with pytest.raises(TypeError, match=r"Pass `bag.to_dataframe\(\)`"):
+            call()
+
+
+def test_hashers_take_bags_of_what_they_hash():
+    y = da.from_array(np.array([0, 1] * 4), chunks=4)
+    for form, rows in (("dict", [{"a": 1}, {"b": 2}]), ("string", [["a"], ["b"]])):
+        bag = db.from_sequence(rows * 4, npartitions=2)
+        hasher = FeatureHasher(16, input_type=form)
+        model = Incremental(make_pipeline(hasher, SGDClassifier(random_state=0)))
+        assert model.fit(bag, y).predict(bag).compute().tolist() == [0, 1] * 4

@@ -106,3 +106,12 @@ def test_the_type_of_the_example_is_that_of_the_result():
     model = LinearRegression().fit(np.eye(2), [0, 1])
     wrapper = ParallelPostFit(model, predict_meta=np.empty(0, "f4"))
     assert wrapper.predict(da.ones((4, 2), chunks=2)).compute().dtype == "f4"
+
+
+@pytest.mark.parametrize("meta", [None, np.empty((0, 2))])
+def test_outputs_of_polars_are_refused_before_anything_is_read(meta, no_compute):
+    pytest.importorskip("polars")
+    scaler = StandardScaler().fit(np.ones((3, 2))).set_output(transform="polars")
+    wrapper = ParallelPostFit(scaler, transform_meta=meta)
+    with pytest.raises(TypeError, match=r"set_output\(transform='pandas'\)"):
+        wrapper.transform(da.ones((4, 2), chunks=(2, 2)))
