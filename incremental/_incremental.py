@@ -21,6 +21,7 @@ from incremental._blocks.collections import (
     in_memory_with_first,
     is_lazy,
 )
+from incremental._blocks.columns import check_declared_columns, declared_columns
 from incremental._blocks.labelled import (
     all_without_labels,
     check_feature_labels,
@@ -294,9 +295,10 @@ optional
         labels = feature_labels(X)
         X, y, params = all_without_labels(X, y, params)
         check_passes(self)
+        check_kinds({"X": X, "y": y})
         X, y, params = beside_in_memory(X, y, params)
         data = self._take(None, X, y, params)
-        validation = self._validation_blocks(labels)
+        validation = self._validation_blocks(data.rows["X"], labels)
         checkpoints = self._open_checkpoints(data)
         with nullcontext() if checkpoints is None else checkpoints:
             blocks = settle(data.blocks)
@@ -346,6 +348,7 @@ optional
         if "estimator_" in vars(self):
             self._check_labels(X)
         X, y, params = all_without_labels(X, y, params)
+        check_kinds({"X": X, "y": y})
         X, y, params = beside_in_memory(X, y, params)
         fitting = Fitting(None)
         rng = _new_rng(self.random_state)
@@ -397,7 +400,6 @@ optional
         -------
         _Data
         """
-        check_kinds({"X": X, "y": y})
         check_learns(self.estimator)
         check_options(self.estimator)
         check_target(self.estimator, y)
@@ -480,16 +482,20 @@ optional
         every = None if self.checkpoint is None else self.checkpoint_every
         return FitSession(data.fresh, blocks, options, self.prefetch, every)
 
-    def _validation_blocks(self, labels: list[str] | None) -> Blocks | None:
+    def _validation_blocks(
+        self, X_fitted: Any, labels: list[str] | None
+    ) -> Blocks | None:
         """Return the blocks of the validation data; None if there are none.
 
-        Their rows are paired here, so that an error comes before anything is read.
+        They are compared with the X of the fit, and their rows are paired, before
+        anything is read.
         """
         if self.validation_data is None:
             return None
         with noted("in validation_data"):
             check_feature_labels(self.validation_data[0], labels)
             X, y = map(without_labels, self.validation_data)
+            check_declared_columns(X, declared_columns(X_fitted), "the X of the fit")
             rows = in_memory_with_first({"X": as_documents(self.estimator, X), "y": y})
             blocks = read_blocks({n: v for n, v in rows.items() if v is not None})
             if blocks.in_memory:

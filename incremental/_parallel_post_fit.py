@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from incremental._blocks.collections import in_memory_with_first, is_lazy
+from incremental._blocks.columns import check_declared_columns, learned_columns
 from incremental._blocks.labelled import (
     all_without_labels,
     as_samples,
@@ -447,6 +448,9 @@ optional
         self._check_labels(X)
         X, y, weight = all_without_labels(X, y, weight)
         scorer = None if self.scoring is None else as_scorer(self.scoring)
+        if is_lazy(X):
+            learned = learned_columns(estimator)
+            check_declared_columns(X, learned, "the fitted estimator")
         if not compute:
             rows = {"X": X, **({} if y is None else {"y": y}), **weight}
             return lazy_score(scorer, copy.deepcopy(estimator), rows)

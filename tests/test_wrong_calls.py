@@ -6,7 +6,6 @@ from typing import Any
 
 import dask
 import dask.array as da
-import dask.bag as db
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -43,10 +42,6 @@ def frame(columns="abc", n=40):
     plain = pd.DataFrame({column: np.arange(n) % 2 for column in columns})
     lazy = dd.from_pandas(plain, npartitions=4)
     return lazy.map_partitions(read, meta=plain.iloc[:0])
-
-
-def bag(records):
-    return db.from_sequence(records, npartitions=2).map(read)
 
 
 def wrapper(estimator=None, **options):
@@ -168,12 +163,6 @@ X_AND_Y = [
         "The column 't' of X is of type datetime64",
     ),
     Wrong(
-        "a bag of records",
-        lambda: wrapper().fit(bag([{"a": 1}, {"a": 2}]), labels(2)),
-        "to_dataframe",
-        TypeError,
-    ),
-    Wrong(
         "unknown columns and automatic batches",
         lambda: wrapper(batch_size="auto").fit(
             da.from_delayed(dask.delayed(read)(1), (40, np.nan), float), labels()
@@ -235,7 +224,7 @@ ESTIMATORS = [
     Wrong(
         "a class",
         lambda: wrapper(SGDClassifier).fit(array(), labels()),
-        "instance .* instead of a class|got the class",
+        "estimator instance|instance of scikit-learn",
         TypeError,
     ),
     Wrong(
@@ -347,7 +336,7 @@ OPTIONS = [
         lambda: wrapper(validation_data=(array((40, 4)), labels())).fit(
             array(), labels()
         ),
-        "X has 4 columns .* but 3 columns",
+        "X has 4 columns, but 3 columns",
     ),
 ]
 
@@ -355,7 +344,7 @@ LATER = [
     Wrong(
         "other columns in partial_fit",
         lambda: fitted().partial_fit(array((40, 4)), labels()),
-        "X has 4 columns .* but 3 columns in the fitted estimator",
+        "X has 4 columns, but 3 columns in the fitted estimator",
     ),
     Wrong(
         "other names in partial_fit",
@@ -398,7 +387,7 @@ LATER = [
     Wrong(
         "other columns in score",
         lambda: fitted().score(array((40, 4)), labels()),
-        "X has 4 columns .* but 3 columns in the fitted estimator",
+        "X has 4 columns, but 3 columns in the fitted estimator",
     ),
     Wrong(
         "other names in score",

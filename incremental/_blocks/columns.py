@@ -66,6 +66,32 @@ def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None
             )
 
 
+def check_declared_columns(X: Any, expected: Columns, where: str) -> None:
+    """Check the columns that a lazy X declares. Nothing is read.
+
+    Parameters
+    ----------
+    X : dask collection or data in memory
+    expected : dict of str to names or int
+        The expected columns of ``"X"``; empty if they are unknown.
+    where : str
+        What error messages call the object that has the expected columns.
+
+    Raises
+    ------
+    ValueError
+        If the names, the order or the number of the columns differ.
+    """
+    received = declared_columns(X).get("X")
+    if received is None or "X" not in expected or _agree(received, expected["X"]):
+        return
+    raise ValueError(
+        f"X has {_describe(received)}, but {_describe(expected['X'])} in {where}; "
+        "expected the same columns in the same order. Select them by name, as in "
+        "`X[names]`, or by number."
+    )
+
+
 @contextmanager
 def noting_types(X: Any) -> Iterator[None]:
     """Add a note that says which values of X are no numbers to an error of that.

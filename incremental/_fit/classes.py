@@ -77,19 +77,37 @@ def as_classes(classes: Any) -> Any:
     ------
     TypeError
         If `classes` is of another kind.
+    ValueError
+        If there are none, or if one is missing.
     """
     (classes,) = dask.compute(classes)
     if isinstance(classes, Set):
-        return sorted(classes)
-    if is_pandas(classes):
-        return np.asarray(classes)  # its labels may be any, and 0 not among them
+        classes = sorted(classes)
+    elif is_pandas(classes):
+        classes = np.asarray(classes)  # its labels may be any, and 0 not among them
     if isinstance(classes, str) or not hasattr(classes, "__len__"):
         raise TypeError(
             f"classes must be an array-like or a dask collection, got "
             f"{type(classes).__name__}; expected a list such as [0, 1], or "
             "`da.unique(y)`."
         )
+    _check_given(classes)
     return classes
+
+
+def _check_given(classes: Any) -> None:
+    """Check that there are classes, and that none is missing."""
+    for known in classes if len(classes) and _is_nested(classes) else [classes]:
+        if len(known) == 0:
+            raise ValueError(
+                f"classes is empty (got {classes!r}); expected all classes that occur "
+                "in y, such as [0, 1]. Without `classes` they are found in y."
+            )
+        if any(one is None or one != one for one in known):
+            raise ValueError(
+                f"classes holds a missing value (got {_listed(known)}), which is no "
+                "class. Leave it out, and the rows whose y is missing too."
+            )
 
 
 def check_classes(y: Any, classes: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils import get_tags
 
 from incremental._blocks.collections import as_collection, is_lazy
-from incremental._blocks.columns import check_columns, declared_columns, learned_columns
+from incremental._blocks.columns import check_declared_columns, learned_columns
 from incremental._errors import noted
 from incremental._estimators.composition import first_step, last_step
 from incremental._typing import Estimator
@@ -66,9 +66,7 @@ def check_rows(estimator: Estimator, rows: Mapping[str, Any]) -> None:
     if not is_lazy(X):
         return
     _check_size(X)
-    check_columns(
-        declared_columns(X), learned_columns(estimator), "the fitted estimator"
-    )
+    check_declared_columns(X, learned_columns(estimator), "the fitted estimator")
     for name, value in rows.items():
         _check_dimensions(name, value)
     first, last = first_step(estimator), last_step(estimator)
