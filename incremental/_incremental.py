@@ -18,6 +18,7 @@ from sklearn.utils.metadata_routing import process_routing
 from incremental._blocks.block import Block
 from incremental._blocks.collections import (
     as_collection,
+    check_kinds,
     in_memory_with_first,
     is_lazy,
 )
@@ -46,7 +47,7 @@ from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled
 from incremental._fit.classes import as_classes, find_classes, n_outputs
 from incremental._fit.digests import check_digests, check_same, digests_of_some
-from incremental._fit.inputs import check_kinds, check_options, check_rows
+from incremental._fit.inputs import check_options, check_rows
 from incremental._fit.parameters import check_batch_size, check_passes
 from incremental._fit.passes import Passes, begin
 from incremental._fit.plan import Options

@@ -492,10 +492,11 @@ optional
         """
         estimator = self._fitted_estimator()
         given, X = X, as_samples(X)
+        lazy = is_lazy(X)
         if name != "inverse_transform":
             self._check_labels(given)
             X = as_documents(estimator, X)
-        if not is_lazy(X):
+        if not lazy:
             output = getattr(estimator, name)(X, **params)
             return with_labels_of(given, output, name)
         if "estimator_" not in vars(self):

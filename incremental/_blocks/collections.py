@@ -15,6 +15,7 @@ from incremental._blocks.collection import Collection, different_lengths
 from incremental._blocks.frames import Frame
 from incremental._blocks.in_memory import InMemory
 from incremental._blocks.labelled import without_labels
+from incremental._errors import noted
 
 
 def as_collection(value: Any) -> Collection:
@@ -146,3 +147,30 @@ def in_memory_with_first(
         if known and expected and sum(known) != sum(expected):
             raise different_lengths(name, rows[name].shape, first, sum(expected))
     return {**values, **dict(zip(lazy, dask.compute(*lazy.values()), strict=True))}
+
+
+def check_kinds(rows: Mapping[str, Any]) -> None:
+    """Check that X and y are data that have rows.
+
+    Parameters
+    ----------
+    rows : dict of str to object
+        By name. None is passed over, but for X.
+
+    Raises
+    ------
+    TypeError
+        If one is of a kind without rows, such as text, a number or a generator.
+    """
+    for name, value in rows.items():
+        if value is None and name != "X":
+            continue
+        with noted(f"{name} was given"):
+            collection = as_collection(value)
+        lone = isinstance(value, str | bytes | Mapping) and not hasattr(value, "shape")
+        without = collection.n_rows is None and not hasattr(value, "__array__")
+        if not collection.is_lazy and (lone or without):
+            raise TypeError(
+                f"{name} must be data with rows, got {type(value).__name__}; expected "
+                "an array, dataframe, series, bag or list. Make a list of a generator."
+            )

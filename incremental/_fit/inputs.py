@@ -15,36 +15,8 @@ from sklearn.utils import get_tags
 
 from incremental._blocks.collections import as_collection, is_lazy
 from incremental._blocks.columns import check_declared_columns, learned_columns
-from incremental._errors import noted
 from incremental._estimators.composition import first_step, last_step
 from incremental._typing import Estimator
-
-
-def check_kinds(rows: Mapping[str, Any]) -> None:
-    """Check that X and y are data that have rows.
-
-    Parameters
-    ----------
-    rows : dict of str to object
-        By name. None is passed over, but for X.
-
-    Raises
-    ------
-    TypeError
-        If one is of a kind without rows, such as text, a number or a generator.
-    """
-    for name, value in rows.items():
-        if value is None and name != "X":
-            continue
-        with noted(f"{name} was given"):
-            collection = as_collection(value)
-        lone = isinstance(value, str | bytes | Mapping) and not hasattr(value, "shape")
-        without = collection.n_rows is None and not hasattr(value, "__array__")
-        if not collection.is_lazy and (lone or without):
-            raise TypeError(
-                f"{name} must be data with rows, got {type(value).__name__}; expected "
-                "an array, dataframe, series, bag or list. Make a list of a generator."
-            )
 
 
 def check_rows(estimator: Estimator, rows: Mapping[str, Any]) -> None:
