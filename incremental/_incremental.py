@@ -16,7 +16,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
 from incremental._blocks.block import Block
-from incremental._blocks.collections import as_collection, is_lazy
+from incremental._blocks.collections import (
+    as_collection,
+    in_memory_with_first,
+    is_lazy,
+)
 from incremental._blocks.labelled import (
     all_without_labels,
     check_feature_labels,
@@ -53,7 +57,11 @@ from incremental._fit.tokens import tokenize
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.schedulers import active_scheduler
 from incremental._graph.shared_reductions import settle
-from incremental._parallel_post_fit import ParallelPostFit, check_target
+from incremental._parallel_post_fit import (
+    ParallelPostFit,
+    beside_in_memory,
+    check_target,
+)
 from incremental._typing import Estimator, Scoring
 
 # The parameters of the wrapper that the fitted estimator does not depend on.
@@ -90,14 +98,17 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
     Parameters
     ----------
     estimator : estimator
-        Any estimator with ``partial_fit``. It is cloned, never changed.
+        Any estimator with ``partial_fit``. It is cloned, never changed. An object
+        without ``get_params`` is copied as it is, with what it has learned.
     scoring : str or callable, default=None
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
         accuracy for classifiers and R² for regressors. To score rows that are held
         out, a callable is called with None as X and without weights.
-    classes : array-like of shape (n_classes,), or a list of them, default=None
+    classes : array-like or collection of shape (n_classes,), a set, or a list of \
+them, default=None
         All classes that occur in y, for a classifier. By default the categories of a
-        categorical y, or what a pass over y alone finds.
+        categorical y, or what a pass over y alone finds. Dask collections, such as
+        ``da.unique(y)``, are computed by each fit, all in one go.
     shuffle_blocks : bool, default=True
         Whether each pass takes the blocks in a random order. If False, each pass
         takes them in the order of the data.
@@ -199,7 +210,7 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
 
     def __init__(
         self,
-        estimator: Estimator,
+        estimator: Any,
         *,
         scoring: Scoring = None,
         classes: Any = None,
@@ -283,6 +294,7 @@ optional
         labels = feature_labels(X)
         X, y, params = all_without_labels(X, y, params)
         check_passes(self)
+        X, y, params = beside_in_memory(X, y, params)
         data = self._take(None, X, y, params)
         validation = self._validation_blocks(labels)
         checkpoints = self._open_checkpoints(data)
@@ -334,6 +346,7 @@ optional
         if "estimator_" in vars(self):
             self._check_labels(X)
         X, y, params = all_without_labels(X, y, params)
+        X, y, params = beside_in_memory(X, y, params)
         fitting = Fitting(None)
         rng = _new_rng(self.random_state)
         if "estimator_" in vars(self):
@@ -392,12 +405,15 @@ optional
         check_batch_size(self.batch_size)
         size = rows_of_batch(self.batch_size, X)
         check_least(size, least_rows(self.estimator), self.estimator)
-        fresh = clone(self.estimator)
+        fresh = clone(self.estimator, safe=False)
         estimator = fresh if fitted is None else fitted
         X = as_documents(estimator, X)
         rows, others = self._split(estimator, X, y, params)
         check_rows(estimator, rows)
-        return _Data(fresh, rows, read_blocks(rows), others)
+        blocks = read_blocks(rows)
+        if "classes" in others:
+            others["classes"] = as_classes(others["classes"])
+        return _Data(fresh, rows, blocks, others)
 
     def _begin(
         self, blocks: Blocks, checkpoints: Checkpoints | None, validation: Blocks | None
@@ -474,7 +490,7 @@ optional
         with noted("in validation_data"):
             check_feature_labels(self.validation_data[0], labels)
             X, y = map(without_labels, self.validation_data)
-            rows = {"X": as_documents(self.estimator, X), "y": y}
+            rows = in_memory_with_first({"X": as_documents(self.estimator, X), "y": y})
             blocks = read_blocks({n: v for n, v in rows.items() if v is not None})
             if blocks.in_memory:
                 Block({name: rows[name] for name in blocks.names}).count_rows()
@@ -524,7 +540,8 @@ optional
 
         def score(estimator: Estimator, held_out: Any) -> float:
             with noted("while scoring validation_data"):
-                return ParallelPostFit(estimator, scoring=self.scoring).score(X, y)
+                wrapper = ParallelPostFit(estimator, scoring=self.scoring)
+                return float(wrapper.score(X, y))
 
         return score
 
@@ -601,7 +618,6 @@ optional
         classes = {"classes": params.pop("classes", None)}
         if classes["classes"] is None:
             classes = {} if self.classes is None else {"classes": self.classes}
-        classes = {name: as_classes(value) for name, value in classes.items()}
         if get_config()["enable_metadata_routing"] and params:
             params = process_routing(self, "fit", **params).estimator.partial_fit
         check_params(estimator, {**params, **classes})

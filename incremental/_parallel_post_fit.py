@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import wraps
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from sklearn.base import clone
-from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_is_fitted
 
-from incremental._blocks.collections import is_lazy
+from incremental._blocks.collections import in_memory_with_first, is_lazy
 from incremental._blocks.labelled import (
     all_without_labels,
     as_samples,
@@ -21,8 +20,11 @@ from incremental._blocks.labelled import (
     with_labels_of,
 )
 from incremental._blocks.targets import as_target
-from incremental._estimators.composition import only_transforms
+from incremental._estimators.composition import learn, only_transforms
+from incremental._estimators.copying import copy_estimator
 from incremental._estimators.documents import as_documents
+from incremental._estimators.float_types import warn_of_rounding
+from incremental._estimators.foreign import check_fitted, tags_of
 from incremental._estimators.older_sklearn import requires_fit
 from incremental._estimators.sklearn_types import (
     BaseEstimator,
@@ -31,7 +33,13 @@ from incremental._estimators.sklearn_types import (
 )
 from incremental._predict.map_method import map_method
 from incremental._predict.outputs import METAS
-from incremental._predict.scoring import as_scorer, score_by_block, score_gathered
+from incremental._predict.scoring import (
+    as_scorer,
+    lazy_score,
+    score_by_block,
+    score_gathered,
+    score_in_memory,
+)
 from incremental._typing import Estimator, Method, Scoring
 
 
@@ -46,15 +54,11 @@ def _estimator_has(name: str) -> Callable[[Any], bool]:
 
 
 def _can_score(self: Any) -> bool:
-    return self.scoring is not None or hasattr(self._inner, "score")
-
-
-def _can_fit_transform(self: Any) -> bool:
-    return hasattr(self._inner, "transform")
+    return self.scoring is not None or _estimator_has("score")(self)
 
 
 def _can_fit_predict(self: Any) -> bool:
-    return hasattr(self._inner, "fit_predict") and hasattr(self._inner, "predict")
+    return all(_estimator_has(name)(self) for name in ("fit_predict", "predict"))
 
 
 def _post_fit(shape: str) -> Callable[[Method], Method]:
@@ -90,26 +94,28 @@ def _post_fit(shape: str) -> Callable[[Method], Method]:
     return make
 
 
-def _check_in_memory(data: dict[str, Any]) -> None:
-    """Check that no argument of a fit is a dask collection.
-
-    Parameters
-    ----------
-    data : dict
-        The arguments by name.
+def _check_in_memory(X: Any) -> None:
+    """Check that X is no dask collection.
 
     Raises
     ------
     TypeError
-        If one of them is lazy.
+        If it is one.
     """
-    for name, value in data.items():
-        if is_lazy(value):
-            raise TypeError(
-                f"{name} is a dask collection ({type(value).__name__}); expected "
-                f"data in memory. Pass a sample of it (`{name}.compute()`), or use "
-                "`Incremental` with an estimator that has `partial_fit`."
-            )
+    if is_lazy(X):
+        raise TypeError(
+            f"X is a dask collection ({type(X).__name__}); expected data in memory. "
+            "Pass a sample of it (`X.compute()`), or use `Incremental` with an "
+            "estimator that has `partial_fit`."
+        )
+
+
+def beside_in_memory(
+    X: Any, y: Any, params: dict[str, Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Compute y and parameters of a fit that are lazy, if X is in memory."""
+    computed = in_memory_with_first({"X": X, "y": y}, params)
+    return computed.pop("X"), computed.pop("y"), computed
 
 
 def check_target(estimator: Estimator, y: Any) -> None:
@@ -120,7 +126,7 @@ def check_target(estimator: Estimator, y: Any) -> None:
     ValueError
         If y is needed and is None.
     """
-    if y is None and get_tags(estimator).target_tags.required:
+    if y is None and tags_of(estimator).target_tags.required:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is "
             "None."
@@ -137,7 +143,9 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : estimator
-        Any scikit-learn estimator. One that is fitted already works at once.
+        Any scikit-learn estimator. One that is fitted already works at once. So does
+        an object that has only a ``predict``, ``transform`` or the like. An
+        `Incremental` is fitted on dask collections.
     scoring : str or callable, default=None
         What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
         accuracy for classifiers and R² for regressors.
@@ -179,9 +187,11 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     True
     """
 
+    estimator_: Any
+
     def __init__(
         self,
-        estimator: Estimator,
+        estimator: Any,
         *,
         scoring: Scoring = None,
         predict_meta: Any = None,
@@ -199,12 +209,15 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
 
         If the estimator needs no fit or is frozen, X and y may also be dask
         collections. They are not read. So the wrapper can be a step of a pipeline
-        that is fitted on dask collections.
+        that is fitted on dask collections. If the estimator is an `Incremental`, it
+        is fitted on dask collections block by block.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+        y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs), \
+optional
+            A dask collection is computed, as are those among `params`.
         **params
             Further arguments of the estimator's ``fit``.
 
@@ -215,22 +228,71 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If X or y is a dask collection.
+            If X is a dask collection.
         """
         labels = feature_labels(X)
         X, y, params = all_without_labels(X, y, params)
-        if is_lazy(X) and only_transforms(self.estimator):
-            self.estimator_, self._labels = clone(self.estimator), labels
+        estimator = clone(self.estimator, safe=False)
+        if isinstance(estimator, ParallelPostFit):
+            self.estimator_, self._labels = estimator.fit(X, y, **params), labels
             return self
-        _check_in_memory({"X": X, "y": y, **params})
-        check_target(self.estimator, y)
-        X = as_documents(self.estimator, X)
+        without_fit = not hasattr(estimator, "fit") and not requires_fit(estimator)
+        if without_fit or (is_lazy(X) and only_transforms(estimator)):
+            self.estimator_, self._labels = estimator, labels
+            return self
+        _check_in_memory(X)
+        X, y, params = beside_in_memory(X, y, params)
+        check_target(estimator, y)
+        X = as_documents(estimator, X)
         data = (X,) if y is None else (X, y)
-        fitted = clone(self.estimator).fit(*data, **params)
+        fitted = estimator.fit(*data, **params)
         self.estimator_, self._labels = fitted, labels
         return self
 
-    @available_if(_can_fit_transform)
+    @available_if(_estimator_has("partial_fit"))
+    def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Let a copy of the estimator learn from one more block in memory.
+
+        It goes on from what the estimator has learned. An `Incremental` takes dask
+        collections too, and makes a pass over their blocks.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs), \
+optional
+            A dask collection is computed, as are those among `params`.
+        **params
+            Further arguments of the estimator's ``partial_fit``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If X is a dask collection.
+        """
+        labels = feature_labels(X) or vars(self).get("_labels")
+        if "estimator_" in vars(self):
+            self._check_labels(X)
+        X, y, params = all_without_labels(X, y, params)
+        estimator = copy_estimator(self._inner)
+        if isinstance(estimator, ParallelPostFit):
+            self.estimator_ = estimator.partial_fit(X, y, **params)
+            self._labels = labels
+            return self
+        _check_in_memory(X)
+        X, y, params = beside_in_memory(X, y, params)
+        check_target(estimator, y)
+        X = as_documents(estimator, X)
+        if learn(estimator, X, y, params):
+            warn_of_rounding()
+        self.estimator_, self._labels = estimator, labels
+        return self
+
+    @available_if(_estimator_has("transform"))
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Fit, then transform X, as the estimator itself does it.
 
@@ -338,7 +400,14 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         return self
 
     @available_if(_can_score)
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        compute: bool = True,
+    ) -> Any:
         """Score the predictions for X.
 
         Without `scoring`, accuracy or R² is computed block by block; nothing is
@@ -353,34 +422,42 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         X : array-like or collection of shape (n_samples, n_features)
         y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like or collection of shape (n_samples,), optional
+        compute : bool, default=True
+            Whether to compute the score now.
 
         Returns
         -------
-        float
+        float, or dask array of shape ()
+            The lazy score if `compute` is False.
 
         Raises
         ------
         TypeError
             If the estimator has a ``score`` of its own, which does not work block by
-            block, and `scoring` is None.
+            block, and `scoring` is None. If `compute` is False, also if `scoring` is
+            a callable that does not say which method it calls.
         ValueError
             If the rows cannot be paired, or there are none.
         """
+        inner = self._inner
+        if self.scoring is None and isinstance(inner, ParallelPostFit):
+            return inner.score(X, y, sample_weight, compute=compute)
         estimator = self._fitted_estimator()
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         self._check_labels(X)
         X, y, weight = all_without_labels(X, y, weight)
+        scorer = None if self.scoring is None else as_scorer(self.scoring)
+        if not compute:
+            rows = {"X": X, **({} if y is None else {"y": y}), **weight}
+            return lazy_score(scorer, copy.deepcopy(estimator), rows)
+        X, y, weight = beside_in_memory(X, y, weight)
         X = as_documents(estimator, X)
-        if self.scoring is None:
-            if is_lazy(X) or is_lazy(y):
-                return score_by_block(estimator, X, y, **weight)
-            return float(estimator.score(X, as_target(y), **weight))
-        scorer = as_scorer(self.scoring)
-        if not (is_lazy(X) or is_lazy(y)):
-            return float(scorer(estimator, X, as_target(y), **weight))
+        if not is_lazy(X):
+            return score_in_memory(scorer, estimator, X, as_target(y), **weight)
+        if scorer is None:
+            return score_by_block(estimator, X, y, **weight)
         rows = {"X": X} if y is None else {"X": X, "y": y}
-        score: float = score_gathered(scorer, self, {**rows, **weight}, X)
-        return score
+        return score_gathered(scorer, self, {**rows, **weight}, X)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata goes to which method of the estimator.
@@ -420,8 +497,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         if "estimator_" not in vars(self):
             # A copy keeps the result right if the user fits the estimator again.
             estimator = copy.deepcopy(estimator)
-        meta = getattr(self, METAS.get(name, ""), None)
-        output = map_method(estimator, name, X, meta=meta, **params)
+        output = map_method(estimator, name, X, meta=self._meta(name), **params)
         return with_labels_of(given, output, name)
 
     def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
@@ -434,12 +510,14 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         X, y, params
             As for `fit`.
         """
-        if is_lazy(X) or not hasattr(self.estimator, f"fit_{method}"):
+        nested = isinstance(self.estimator, ParallelPostFit)
+        own = not nested and hasattr(self.estimator, f"fit_{method}")
+        if is_lazy(X) or not own:
             return getattr(self.fit(X, y, **params), method)(X)
         given = X
         X, y, params = all_without_labels(X, y, params)
-        _check_in_memory({"X": X, "y": y, **params})
-        estimator = clone(self.estimator)
+        X, y, params = beside_in_memory(X, y, params)
+        estimator = clone(self.estimator, safe=False)
         X = as_documents(estimator, X)
         output = getattr(estimator, f"fit_{method}")(X, y, **params)
         self.estimator_, self._labels = estimator, feature_labels(given)
@@ -456,16 +534,26 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         return vars(self).get("estimator_", self.estimator)
 
     def _fitted_estimator(self) -> Any:
-        """Return the fitted estimator.
+        """Return the fitted estimator; the innermost one if wrappers are nested.
 
         Raises
         ------
         NotFittedError
             If it needs a fit and has none.
         """
-        if "estimator_" not in vars(self) and requires_fit(self.estimator):
-            check_is_fitted(self.estimator)
-        return self._inner
+        inner = self._inner
+        if isinstance(inner, ParallelPostFit):
+            return inner._fitted_estimator()
+        if "estimator_" not in vars(self) and requires_fit(inner):
+            check_fitted(inner)
+        return inner
+
+    def _meta(self, method: str) -> Any:
+        """Return the user's example of what a method returns; None without one."""
+        meta = getattr(self, METAS.get(method, ""), None)
+        if meta is None and isinstance(self.estimator, ParallelPostFit):
+            return self.estimator._meta(method)
+        return meta
 
     def __sklearn_is_fitted__(self) -> bool:
         from sklearn.exceptions import NotFittedError
@@ -478,7 +566,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
+        inner = tags_of(self.estimator)
         tags.estimator_type = inner.estimator_type
         tags.target_tags = copy.deepcopy(inner.target_tags)
         tags.classifier_tags = copy.deepcopy(inner.classifier_tags)
@@ -492,6 +580,11 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
     if not TYPE_CHECKING:  # else a type checker would accept any misspelt method
 
         def __getattr__(self, name: str) -> Any:
+            method = getattr_static(type(self), name, None)
+            if method is not None:
+                # Python asks here after the method has said why it is not available.
+                # Ask it again, so that it says so to the caller.
+                return method.__get__(self, type(self))
             learned = name.endswith("_") and not name.startswith("_")
             if not learned or "estimator" not in vars(self) or name == "estimator_":
                 raise AttributeError(

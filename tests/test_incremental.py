@@ -545,11 +545,136 @@ def test_a_score_of_no_rows_is_refused(data):
         Incremental(SGD).fit(X, y).score(X[:0], y[:0])
 
 
-def test_a_set_of_classes_is_taken_and_a_lazy_one_is_refused(data):
+CLASSES = {
+    "da.unique": lambda y: da.unique(y),
+    "np.unique": lambda y: np.unique(y),
+    "unique of a series": lambda y: y.to_dask_dataframe().unique(),
+    "range": lambda y: range(2),
+    "set": lambda y: {1, 0},
+    "Index": lambda y: pd.Index([0, 1]),
+    "Series with labels of its own": lambda y: pd.Series([0, 1], index=[7, 8]),
+    "tuple": lambda y: (0, 1),
+}
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "memory"])
+@pytest.mark.parametrize("given", CLASSES)
+def test_classes_are_taken_in_the_constructor_and_in_the_fit(given, kind, data):
+    classes = CLASSES[given](cut(*data)[1])
+    X, y = cut(*data) if kind == "array" else data
+    if kind == "frame":
+        X, y = (
+            dd.from_pandas(pd.DataFrame(X).rename(columns=str), 3),
+            dd.from_pandas(pd.Series(y), 3),
+        )
+    model = Incremental(SGD, random_state=0)
+    expected = clone(model).set_params(classes=[0, 1]).fit(X, y)
+    for fitted in (
+        clone(model.set_params(classes=classes)).fit(X, y),
+        clone(model).set_params(classes=None).fit(X, y, classes=classes),
+        clone(model).set_params(classes=None).partial_fit(X, y, classes=classes),
+    ):
+        assert_same_state(fitted.estimator_, expected.estimator_)
+
+
+def test_lazy_classes_of_several_outputs_are_computed_together(data):
+    X, y = data
+    Y = np.stack([y, 1 - y], axis=1)
+    source = Source(2)
+    classes = [da.unique(source.array[:, at]) for at in range(2)]
+    model = Incremental(MultiOutputClassifier(SGD), classes=classes)
+    model.fit(*cut(X, Y))
+    assert [list(one.classes_) for one in model.estimators_] == [[0, 1], [0, 1]]
+    assert source.reads == Counter(range(2))
+
+
+def test_lazy_classes_are_not_computed_where_the_rows_do_not_pair(data, no_compute):
     X, y = cut(*data)
-    assert list(Incremental(SGD).fit(X, y, classes={1, 0}).classes_) == [0, 1]
-    with pytest.raises(TypeError, match="classes must be an array-like in memory"):
-        Incremental(SGD).fit(X, y, classes=da.unique(y))
+    with pytest.raises(ValueError, match="y has shape"):
+        Incremental(SGD, classes=da.unique(y)).fit(X, y[:50])
+
+
+def test_classes_of_another_kind_are_refused(data, no_compute):
+    with pytest.raises(TypeError, match=r"got generator; expected .*da.unique\(y\)"):
+        Incremental(SGD).fit(*cut(*data), classes=(one for one in range(2)))
+
+
+@pytest.mark.parametrize("kind", ["array", "series"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_lazy_y_and_lazy_weights_beside_an_x_in_memory_are_computed(
+    method, kind, data, rng
+):
+    X, y = data
+    weight = rng.random(100)
+    lazy = cut(y, weight)
+    if kind == "series":
+        lazy = [dd.from_pandas(pd.Series(one), npartitions=2) for one in (y, weight)]
+    received, expected = (
+        getattr(Incremental(SGD), method)(X, given, sample_weight=weights)
+        for given, weights in (lazy, (y, weight))
+    )
+    assert_same_state(received.estimator_, expected.estimator_)
+    scores = [received.score(X, *given) for given in (lazy, (y, weight))]
+    assert scores[0] == scores[1]
+
+
+def test_a_lazy_y_of_validation_data_in_memory_is_computed(data):
+    X, y = data
+    for lazy in (cut(y)[0], dd.from_pandas(pd.Series(y), npartitions=2)):
+        model = Incremental(SGD, validation_data=(X, lazy)).fit(*cut(X, y))
+        assert model.history_[0]["score"] == model.score(X, y)
+
+
+class Sum:
+    """An object with `partial_fit` that is no scikit-learn estimator."""
+
+    def __init__(self):
+        self.total = 0.0
+
+    def partial_fit(self, X, y=None):
+        self.total = self.total + np.asarray(X).sum(axis=0)
+        return self
+
+    def predict(self, X):
+        return np.asarray(X) @ self.total
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "memory"])
+def test_an_object_with_partial_fit_is_copied_and_fitted(kind, data):
+    X, _ = data
+    frame = pd.DataFrame(X).rename(columns=str)
+    own = {
+        "array": cut(X)[0],
+        "frame": dd.from_pandas(frame, npartitions=3),
+        "memory": X,
+    }[kind]
+    given = Sum()
+    model = clone(Incremental(given, shuffle_blocks=False))
+    assert "Sum" in repr(model)
+    assert model.get_params()["estimator"] is model.estimator
+    for _ in range(2):  # a second fit begins anew
+        model.fit(own)
+        np.testing.assert_allclose(model.estimator_.total, X.sum(axis=0))
+    np.testing.assert_allclose(model.predict(own), X @ X.sum(axis=0))
+    np.testing.assert_allclose(
+        model.partial_fit(own).estimator_.total, 2 * X.sum(axis=0)
+    )
+    assert given.total == 0.0
+
+
+def test_an_object_with_partial_fit_goes_through_passes_scores_and_checkpoints(
+    data, tmp_path
+):
+    X, y = cut(*data)
+    model = Incremental(
+        Sum(),
+        scoring="r2",
+        max_iter=2,
+        early_stopping=True,
+        checkpoint=tmp_path / "checkpoints",
+    ).fit(X, y)
+    assert len(model.history_) == 2
+    assert model.score(X, y) == model.score(*data)
 
 
 def test_classes_are_found_for_what_hands_them_on(data):

@@ -1,6 +1,9 @@
 """The public block iterator."""
 
 import contextlib
+import itertools
+import json
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -366,6 +369,222 @@ def test_a_random_state_instance_draws_a_new_order_for_each_iteration():
         da.arange(20, chunks=1), shuffle=True, random_state=np.random.RandomState(0)
     )
     assert [int(b[0]) for (b,) in blocks] != [int(b[0]) for (b,) in blocks]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("count", [1, 3, 14])
+def test_shards_read_each_block_once_between_them(count, shuffle, scheduler):
+    X = da.arange(24, chunks=2)
+    arguments = {"shuffle": shuffle, "random_state": 5}
+    whole = [list(block) for (block,) in iter_blocks(X, **arguments)]
+    for index in range(count):
+        shard = iter_blocks(X, -X, shard=(index, count), **arguments)
+        for _ in range(2):
+            received = list(shard)
+            assert [list(block) for block, _ in received] == whole[index::count]
+            assert [list(-block) for _, block in received] == whole[index::count]
+        assert len(received) == len(shard)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_shard_reads_no_block_of_the_others(prefetch):
+    source = Source(10)
+    twice = source.array.rechunk((20, 2))
+    blocks = iter_blocks(twice, prefetch=prefetch, shard=(1, 3))
+    assert [int(block[0, 0]) for (block,) in blocks] == [2, 8]
+    assert source.reads == Counter([2, 3, 8, 9])
+
+
+def test_a_shard_without_blocks_reads_nothing(no_compute):
+    X = da.random.default_rng(0).random(8, chunks=2)
+    blocks = iter_blocks(X - X.mean(), shard=(4, 5))
+    assert (len(blocks), list(blocks)) == (0, [])
+
+
+def test_data_in_memory_is_in_the_first_shard():
+    assert [len(list(iter_blocks(np.ones(3), shard=(at, 2)))) for at in (0, 1)] == [
+        1,
+        0,
+    ]
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        3,
+        (1,),
+        (0, 1, 2),
+        (2, 2),
+        (-1, 2),
+        (0, 0),
+        (0.0, 2),
+        (False, True),
+        "01",
+        {0, 1},
+    ],
+)
+def test_a_wrong_shard_is_refused_at_once(shard):
+    with pytest.raises(ValueError, match="0 <= index < count, got ") as caught:
+        iter_blocks(da.ones(3), shard=shard)
+    assert f"got {shard!r}." in str(caught.value)
+
+
+def test_a_shard_may_be_of_numpys_integers():
+    blocks = iter_blocks(da.arange(3, chunks=1), shard=(np.int64(0), np.uint8(2)))
+    assert numbers(blocks) == [0, 2]
+    json.dumps(blocks.state_dict())
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_shards_in_a_random_order_need_an_int(random_state):
+    with pytest.raises(ValueError, match="random_state must be an int .* some blocks"):
+        iter_blocks(da.ones(3), shuffle=True, random_state=random_state, shard=(0, 2))
+
+
+def numbers(blocks):
+    """Return the first number of each block."""
+    return [int(block.flat[0]) for (block,) in blocks]
+
+
+ORDERS = {
+    "in order": dict,
+    "int": lambda: {"shuffle": True, "random_state": 3},
+    "instance": lambda: {"shuffle": True, "random_state": np.random.RandomState(3)},
+    "other generator": lambda: {
+        "shuffle": True,
+        "random_state": np.random.RandomState(np.random.Philox(3)),
+    },
+    "none": lambda: {"shuffle": True},
+    "shard": lambda: {"shuffle": True, "random_state": 3, "shard": (1, 2)},
+}
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+@pytest.mark.parametrize("n_before", [0, 1, 4, 6])
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_loaded_state_goes_on_where_the_pass_was(order, n_before, prefetch):
+    source = Source(12)
+    first = iter_blocks(source.array, prefetch=prefetch, **ORDERS[order]())
+    list(first)  # so that the pass that is cut short is the second one
+    begun = iter(first)
+    before = numbers(itertools.islice(begun, n_before))
+    saved = json.loads(json.dumps(first.state_dict()))
+    rest = numbers(begun)
+    after = [numbers(first) for _ in range(2)]
+    source.reads.clear()
+    second = iter_blocks(source.array, prefetch=prefetch, **ORDERS[order]())
+    second.load_state_dict(saved)
+    assert second.state_dict() == saved
+    assert numbers(second) == rest
+    assert source.reads == Counter(rest)
+    assert [numbers(second) for _ in range(2)] == after
+    assert sorted(before + rest) == sorted(after[0])
+    assert len(second) == len(after[0])
+
+
+def test_blocks_that_were_only_read_ahead_do_not_count():
+    source = Source(8)
+    with dask.config.set(scheduler="threads"):
+        blocks = iter_blocks(source.array, prefetch=3)
+        begun = iter(blocks)
+        next(begun)
+        wait_for(lambda: len(source.reads) == 4)
+        assert blocks.state_dict()["n_yielded"] == 1
+        begun.close()
+    assert blocks.state_dict()["n_yielded"] == 1
+
+
+def test_a_state_of_the_loop_over_the_last_block_leaves_nothing_of_the_pass():
+    X = da.arange(3, chunks=1)
+    blocks = iter_blocks(X)
+    for _ in blocks:
+        saved = blocks.state_dict()
+    assert blocks.state_dict()["n_yielded"] == 0
+    blocks.load_state_dict(saved)
+    assert [numbers(blocks) for _ in range(2)] == [[], [0, 1, 2]]
+
+
+def test_an_iteration_after_one_that_was_left_is_a_whole_pass():
+    blocks = iter_blocks(da.arange(3, chunks=1))
+    next(iter(blocks))
+    assert blocks.state_dict()["n_yielded"] == 1
+    assert numbers(blocks) == [0, 1, 2]
+
+
+def test_the_state_is_of_the_iteration_that_began_last():
+    blocks = iter_blocks(da.arange(4, chunks=1))
+    older, newer = iter(blocks), iter(blocks)
+    next(older), next(newer)
+    list(older)
+    assert blocks.state_dict()["n_yielded"] == 1
+
+
+def test_a_random_state_that_two_share_is_as_it_was():
+    def make():
+        rng = np.random.RandomState(0)
+        X = da.arange(9, chunks=1)
+        return [iter_blocks(X, shuffle=True, random_state=rng) for _ in range(2)]
+
+    ours, others = make()
+    begun = iter(ours)
+    numbers(itertools.islice(begun, 2))
+    numbers(others)
+    saved = ours.state_dict(), others.state_dict()
+    expected = numbers(begun), numbers(others), numbers(ours)
+    ours, others = make()
+    others.load_state_dict(saved[1])
+    ours.load_state_dict(saved[0])
+    assert (numbers(ours), numbers(others), numbers(ours)) == expected
+
+
+def test_numpys_global_generator_keeps_its_state():
+    X = da.arange(9, chunks=1)
+    saved = iter_blocks(X, shuffle=True).state_dict()
+    blocks = iter_blocks(X, shuffle=True, random_state=np.random)
+    before = pickle.dumps(np.random.get_state())
+    blocks.load_state_dict(saved)
+    list(blocks)
+    assert pickle.dumps(np.random.get_state()) == before
+
+
+def test_a_state_is_taken_and_loaded_without_a_read(no_compute):
+    frame = pd.DataFrame({"a": range(6)})
+    blocks = iter_blocks(dd.from_pandas(frame, npartitions=2)["a"].to_dask_array())
+    saved = blocks.state_dict()
+    assert saved["n_rows"] is None
+    blocks.load_state_dict(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 0}, "format is 0 in the state and 1 here"),
+        ({"n_blocks": 4}, "n_blocks is 4 in the state and 3 here"),
+        ({"n_rows": [2, 1, 2]}, "block 1 has 1 rows in the state and 2 here"),
+        ({"n_rows": None}, "the numbers of rows are known only of these blocks"),
+        ({"shard": [1, 2]}, r"shard is \[1, 2\] in the state and \[0, 1\] here"),
+        ({"shuffle": False}, "shuffle is False in the state and True here"),
+        ({"random_state": 4}, "random_state is 4 in the state and 3 here"),
+        ({"random_state": "MT19937"}, "random_state is 'MT19937' in the state and 3"),
+        ({"n_yielded": 4}, "n_yielded .* from 0 to the number of blocks, 3, got 4"),
+        ({"n_yielded": True}, "n_yielded .* got True"),
+    ],
+)
+def test_a_state_of_something_else_is_refused(change, message):
+    blocks = iter_blocks(da.arange(6, chunks=2), shuffle=True, random_state=3)
+    expected = numbers(blocks)
+    with pytest.raises(ValueError, match=message):
+        blocks.load_state_dict({**blocks.state_dict(), "n_yielded": 1, **change})
+    assert numbers(blocks) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [([1], "got list"), ({}, "without drawn_from, format, generator, n_blocks")],
+)
+def test_what_is_no_state_is_refused(state, message):
+    with pytest.raises(ValueError, match=message):
+        iter_blocks(da.ones(3)).load_state_dict(state)
 
 
 def test_no_collection_is_refused():

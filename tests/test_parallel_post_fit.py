@@ -1,5 +1,6 @@
 """Applying fitted estimators to collections."""
 
+import copy
 import pickle
 
 import cloudpickle
@@ -10,7 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, clone, is_classifier, is_clusterer, is_regressor
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    clone,
+    is_classifier,
+    is_clusterer,
+    is_regressor,
+)
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
@@ -25,7 +33,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.utils import get_tags
 
 from incremental import Incremental, ParallelPostFit
-from tests.contracts import scikit_learns_checks
+from tests.contracts import assert_same_state, scikit_learns_checks
 
 METHODS = [
     "predict",
@@ -72,6 +80,25 @@ def test_a_method_is_there_if_the_estimator_has_it(method):
     names = {"fit_transform": "transform"}
     setattr(Only, names.get(method, method), lambda self, X=None: X)
     assert hasattr(ParallelPostFit(Only()), method)
+
+
+@pytest.mark.parametrize("wrap", [ParallelPostFit, Incremental])
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_missing_method_gives_the_reason_of_the_estimator(wrap, fitted, data):
+    model = wrap(SGDClassifier(loss="hinge"))
+    model = model.fit(*data) if fitted else model
+    assert not hasattr(model, "predict_proba")
+    with pytest.raises(AttributeError, match="has no attribute 'predict_proba'") as c:
+        model.predict_proba(lazy(data[0]))
+    reason = c.value.__cause__.__cause__
+    assert str(reason) == "probability estimates are not available for loss='hinge'"
+
+
+@pytest.mark.parametrize("method", ["fit_predict", "fit_transform", "score"])
+def test_a_missing_method_says_what_the_estimator_lacks(method):
+    with pytest.raises(AttributeError, match="This 'ParallelPostFit' has no") as caught:
+        getattr(ParallelPostFit(BaseEstimator()), method)
+    assert "'BaseEstimator' object has no attribute" in str(caught.value.__cause__)
 
 
 def test_a_method_that_depends_on_the_parameters_agrees_with_the_estimator():
@@ -450,3 +477,183 @@ CHECKED = [
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
+
+
+def as_kind(kind, X, y):
+    """Return an array, or a dataframe and series, of the same rows."""
+    if kind == "array":
+        return lazy(X), da.from_array(y, chunks=40)
+    frame = pd.DataFrame(X).rename(columns=str)
+    return dd.from_pandas(frame, 3), dd.from_pandas(pd.Series(y), 3)
+
+
+on_each_kind = pytest.mark.parametrize("kind", ["array", "frame"])
+IN_ORDER = Incremental(SGDClassifier(random_state=0), shuffle_blocks=False)
+
+
+@on_each_kind
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_an_incremental_inside_is_fitted_block_by_block(method, kind, data):
+    X, y = as_kind(kind, *data)
+    expected = getattr(clone(IN_ORDER), method)(X, y)
+    model = getattr(ParallelPostFit(IN_ORDER), method)(X, y)
+    assert_same_state(model.estimator_.estimator_, expected.estimator_)
+    assert model.n_iter_ == 1
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+    assert model.score(X, y) == expected.score(X, y)
+    model.partial_fit(X, y)
+    assert_same_state(
+        model.estimator_.estimator_, expected.partial_fit(X, y).estimator_
+    )
+    assert not hasattr(IN_ORDER, "estimator_")
+
+
+@on_each_kind
+def test_scoring_and_meta_of_an_incremental_inside_are_used(kind, data):
+    meta = pd.Series(dtype="int64")
+    inside = Incremental(SGDClassifier(), scoring="f1_macro", predict_meta=meta)
+    X, y = as_kind(kind, *data)
+    model = ParallelPostFit(inside).fit(X, y)
+    assert model.score(X, y) == model.estimator_.score(X, y)
+    frame, _ = as_kind("frame", *data)
+    assert isinstance(
+        ParallelPostFit(inside).fit(*as_kind("frame", *data)).predict(frame), dd.Series
+    )
+
+
+@on_each_kind
+def test_an_incremental_inside_fits_and_transforms(kind, data):
+    X, _ = as_kind(kind, *data)
+    received = ParallelPostFit(Incremental(StandardScaler())).fit_transform(X)
+    expected = StandardScaler().fit_transform(data[0])
+    np.testing.assert_allclose(received.compute(), expected, atol=1e-12)
+
+
+def test_partial_fit_goes_on_from_what_was_learned_and_leaves_the_estimator(data):
+    X, y = data
+    begun = SGDClassifier(random_state=0).partial_fit(X[:40], y[:40], classes=range(3))
+    expected = copy.deepcopy(begun).partial_fit(X[40:], y[40:])
+    coef = begun.coef_.copy()
+    model = ParallelPostFit(begun).partial_fit(X[40:], y[40:])
+    assert_same_state(model.estimator_, expected)
+    np.testing.assert_array_equal(begun.coef_, coef)
+    assert_same_state(model.partial_fit(X, y).estimator_, expected.partial_fit(X, y))
+
+
+def test_partial_fit_is_there_if_the_estimator_has_it():
+    assert hasattr(ParallelPostFit(SGDClassifier()), "partial_fit")
+    assert not hasattr(ParallelPostFit(LogisticRegression()), "partial_fit")
+
+
+@on_each_kind
+def test_partial_fit_of_a_plain_estimator_refuses_collections(kind, data, no_compute):
+    X, y = as_kind(kind, *data)
+    with pytest.raises(TypeError, match="X is a dask collection .*Incremental"):
+        ParallelPostFit(SGDClassifier()).partial_fit(X, y, classes=[0, 1, 2])
+
+
+@on_each_kind
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_lazy_y_and_lazy_weights_beside_an_x_in_memory_are_computed(
+    method, kind, data
+):
+    X, y = data
+    weight = np.random.default_rng(0).random(90)
+    _, lazy_y = as_kind(kind, X, y)
+    _, lazy_weight = as_kind(kind, X, weight)
+    classes = {"classes": [0, 1, 2]} if method == "partial_fit" else {}
+    received, expected = (
+        getattr(ParallelPostFit(SGDClassifier(random_state=0)), method)(
+            X, given, sample_weight=weights, **classes
+        )
+        for given, weights in ((lazy_y, lazy_weight), (y, weight))
+    )
+    assert_same_state(received.estimator_, expected.estimator_)
+    score = received.score(X, lazy_y, lazy_weight)
+    assert score == received.estimator_.score(X, y, weight)
+
+
+class Sign:
+    """An object that only predicts."""
+
+    def predict(self, X):
+        return (np.asarray(X)[:, 0] > 0).astype(int)
+
+
+class Shares:
+    """An object that only predicts probabilities."""
+
+    def predict_proba(self, X):
+        return np.abs(np.asarray(X)[:, :2])
+
+
+class Double:
+    """An object that only transforms."""
+
+    def transform(self, X):
+        return np.asarray(X) * 2
+
+
+ONLY = [(Sign(), "predict"), (Shares(), "predict_proba"), (Double(), "transform")]
+
+
+@on_each_kind
+@pytest.mark.parametrize(("inside", "method"), ONLY)
+def test_an_object_with_one_method_is_applied(inside, method, kind, data):
+    X, y = as_kind(kind, *data)
+    expected = getattr(inside, method)(data[0])
+    model = ParallelPostFit(inside)
+    for one in (model, clone(model), model.fit(data[0], data[1]), model.fit(X, y)):
+        np.testing.assert_array_equal(getattr(one, method)(X).compute(), expected)
+        np.testing.assert_array_equal(getattr(one, method)(data[0]), expected)
+    there = {name for name in METHODS if hasattr(model, name)}
+    assert there == {method} | ({"fit_transform"} if method == "transform" else set())
+
+
+def test_a_wrapper_of_an_object_with_one_method_shows_itself():
+    model = ParallelPostFit(Sign())
+    assert "Sign" in repr(model)
+    assert "Sign" in model._repr_html_()
+    assert model.get_params() == {
+        "estimator": model.estimator,
+        "scoring": None,
+        "predict_meta": None,
+        "predict_proba_meta": None,
+        "transform_meta": None,
+    }
+    assert not is_classifier(model)
+    assert not get_tags(model).requires_fit
+
+
+@on_each_kind
+def test_an_object_without_tags_is_scored_by_scoring(kind, data):
+    X, y = data
+    model = ParallelPostFit(Sign(), scoring="accuracy")
+    expected = np.mean(Sign().predict(X) == y)
+    assert model.score(X, y) == expected
+    assert model.score(*as_kind(kind, X, y)) == expected
+    assert model.score(*as_kind(kind, X, y), compute=False).compute() == expected
+
+
+class Unconventional(ClassifierMixin, BaseEstimator):
+    """A classifier that keeps what it learned under a name without underscore."""
+
+    def fit(self, X, y):
+        self.model = LogisticRegression().fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.model.predict(X)
+
+
+@on_each_kind
+def test_a_fitted_estimator_without_attributes_in_underscores_is_applied(kind, data):
+    fitted = Unconventional().fit(*data)
+    X, y = as_kind(kind, *data)
+    model = ParallelPostFit(fitted)
+    if kind == "frame":
+        model = model.set_params(estimator=Unconventional().fit(X.compute(), data[1]))
+    np.testing.assert_array_equal(model.predict(X), fitted.predict(data[0]))
+    assert model.score(X, y) == fitted.score(*data)
+    with pytest.raises(NotFittedError, match="Unconventional"):
+        ParallelPostFit(Unconventional()).predict(X)

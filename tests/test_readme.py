@@ -3,6 +3,8 @@
 import contextlib
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import dask.array as da
@@ -17,6 +19,7 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE
 )
+OPTIONAL = ("sklearn.callback", "torch")
 
 
 def write(n_files):
@@ -30,12 +33,12 @@ def write(n_files):
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
-    """Go to the README's data set and run its code in order, but for callbacks."""
+    """Go to the README's data set and run its code in order, without the optional."""
     with contextlib.chdir(tmp_path_factory.mktemp("readme")):
         write(4)
         names = {}
         for block in BLOCKS:
-            if "sklearn.callback" not in block:
+            if not any(name in block for name in OPTIONAL):
                 exec(compile(block, "README.md", "exec"), names)
         yield names
 
@@ -57,6 +60,38 @@ def test_the_readmes_example_runs_on_any_number_of_files(n_files, tmp_path):
 def test_the_readmes_code_runs_in_its_order(names):
     assert len(dd.read_parquet("predictions.parquet")) == 400
     assert os.path.exists("profile.html")
+
+
+def test_the_readmes_shards_have_all_rows(names):
+    assert names["n_rows"] == 400
+
+
+# Run in a process of its own: workers forked from this one would inherit its threads.
+BEFORE_TORCH = """
+import multiprocessing
+import dask.array as da
+from incremental import iter_blocks
+
+multiprocessing.set_start_method("fork")
+X, y = da.ones((400, 3), chunks=(100, 3)), da.arange(400, chunks=100)
+"""
+AFTER_TORCH = """
+print(sorted(row for _, y_block in loader for row in y_block.tolist()))
+"""
+
+
+@pytest.mark.slow
+def test_the_readmes_workers_of_torch_read_each_row_once():
+    pytest.importorskip("torch")
+    (block,) = [block for block in BLOCKS if "torch" in block]
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE_TORCH + block + AFTER_TORCH],
+        cwd=README.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{list(range(400))}\n"), done.stderr
 
 
 def test_the_readmes_callbacks_run(names):

@@ -8,7 +8,7 @@ from typing import Any
 
 from incremental._blocks.assembly import Assembly, Output
 from incremental._blocks.collection import Collection
-from incremental._blocks.collections import as_collection
+from incremental._blocks.collections import as_collection, in_memory_with_first
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def align(values: Mapping[str, Any]) -> Aligned:
     values : dict of str to dask collection or data in memory
         Data of ``n_samples`` rows each. All are cut where the first is cut. If the
         first is a dask collection that knows the rows of its blocks, the others may
-        be in memory. If all data are in memory, they are one block.
+        be in memory. If the first is in memory, the others are computed, and all data
+        are one block.
 
     Returns
     -------
@@ -58,19 +59,13 @@ def align(values: Mapping[str, Any]) -> Aligned:
     Raises
     ------
     TypeError
-        If the first is in memory while another one is not.
+        If one is a dask collection of another kind.
     ValueError
         If the rows cannot be paired.
     """
+    values = in_memory_with_first(values)
     collections = {name: as_collection(value) for name, value in values.items()}
-    leader_name, leader = next(iter(collections.items()))
-    lazy = [name for name, one in collections.items() if one.is_lazy]
-    if lazy and not leader.is_lazy:
-        raise TypeError(
-            f"{leader_name} is in memory ({type(leader.value).__name__}) but "
-            f"{lazy[0]} is a dask collection; pass both as dask collections, or "
-            f"compute {lazy[0]}."
-        )
+    leader_name = next(iter(collections))
     collections = _without_shared(collections)
     leader = collections[leader_name].with_whole_rows(leader_name)
     # What a wrapper made is read from its source, in one graph with the others. If a

@@ -29,7 +29,7 @@ class Array(Collection):
     @property
     def n_rows(self) -> tuple[int, ...] | None:
         """The number of rows of each block; None if dask does not know it."""
-        if np.isnan(self.value.shape[0]):
+        if self.value.ndim == 0 or np.isnan(self.value.shape[0]):
             return None
         return tuple(int(rows) for rows in self.value.chunks[0])
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import dask
 import dask.array as da
 from dask.base import is_dask_collection
 
 from incremental._blocks.arrays import Array
 from incremental._blocks.bags import Bag
-from incremental._blocks.collection import Collection
+from incremental._blocks.collection import Collection, different_lengths
 from incremental._blocks.frames import Frame
 from incremental._blocks.in_memory import InMemory
 from incremental._blocks.labelled import without_labels
@@ -108,3 +110,39 @@ def is_lazy(value: Any) -> bool:
         If it is a dask collection of another kind.
     """
     return as_collection(value).is_lazy
+
+
+def in_memory_with_first(
+    rows: Mapping[str, Any], others: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Compute what is lazy, in one go, if the first value is in memory.
+
+    Parameters
+    ----------
+    rows : dict of str to dask collection or data in memory
+        Data of ``n_samples`` rows each. The first is usually X.
+    others : dict of str to object, optional
+        Values of any length.
+
+    Returns
+    -------
+    dict
+        `rows` and `others`. They are as they were if the first is a dask collection.
+
+    Raises
+    ------
+    ValueError
+        If the first is in memory, and a dask collection in `rows` knows that it has
+        another number of rows. Then nothing is computed.
+    """
+    values = {**rows, **(others or {})}
+    lazy = {name: value for name, value in values.items() if is_lazy(value)}
+    first = next(iter(rows))
+    if first in lazy or not lazy:
+        return values
+    expected = as_collection(rows[first]).n_rows
+    for name in (name for name in rows if name in lazy):
+        known = as_collection(rows[name]).n_rows
+        if known and expected and sum(known) != sum(expected):
+            raise different_lengths(name, rows[name].shape, first, sum(expected))
+    return {**values, **dict(zip(lazy, dask.compute(*lazy.values()), strict=True))}

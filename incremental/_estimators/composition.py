@@ -14,11 +14,12 @@ from typing import Any
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils import _safe_indexing
 
 from incremental._errors import noted
 from incremental._estimators.documents import as_list
 from incremental._estimators.float_types import in_its_type
+from incremental._estimators.foreign import tags_of
 from incremental._estimators.older_sklearn import chosen_columns, requires_fit
 from incremental._estimators.traits import traits_of
 from incremental._typing import Estimator
@@ -437,7 +438,7 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
         self.transformer = transformer
 
     def fit(self, X: Any, y: Any = None) -> _FirstBlock:
-        self.learner_ = clone(self.transformer)
+        self.learner_ = clone(self.transformer, safe=False)
         learn(self.learner_, X, y, {})
         return self
 
@@ -452,7 +453,7 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
         return self
 
     def __sklearn_tags__(self) -> Any:
-        return get_tags(self.transformer)
+        return tags_of(self.transformer)
 
 
 def _is_columns(estimator: Estimator) -> bool:

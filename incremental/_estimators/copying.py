@@ -16,6 +16,7 @@ import numpy as np
 
 from incremental._blocks.rows import is_one_array, is_pandas
 from incremental._estimators.composition import last_step
+from incremental._estimators.foreign import params_of
 from incremental._typing import Estimator
 
 # The shape and type of each array, and its strides if it has gaps in memory, else None.
@@ -183,7 +184,7 @@ def writes_to_input(estimator: Estimator, **params: Any) -> bool:
     """
     return any(
         name.rpartition("__")[2] in ("copy", "copy_X", "copy_x") and not value
-        for name, value in {**estimator.get_params(), **params}.items()
+        for name, value in {**params_of(estimator), **params}.items()
     )
 
 

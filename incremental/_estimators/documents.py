@@ -7,10 +7,10 @@ from typing import Any
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import get_tags
 
 from incremental._blocks.collections import as_collection
 from incremental._blocks.rows import is_pandas
+from incremental._estimators.foreign import tags_of
 from incremental._typing import Estimator
 
 
@@ -129,7 +129,7 @@ def _takes_tables_only(estimator: Any) -> bool:
     params = estimator.get_params(deep=False).values()
     if any(hasattr(one, "fit") or isinstance(one, list) for one in params):
         return False
-    tags = get_tags(estimator)
+    tags = tags_of(estimator)
     inputs = tags.input_tags
     others = inputs.string or inputs.dict or tags.no_validation
     return bool(inputs.two_d_array and not others)
@@ -157,7 +157,7 @@ def _takes_documents(estimator: Estimator) -> bool:
     first = _first_step(estimator)
     if first is None or isinstance(first, str):
         return False
-    tags = get_tags(first).input_tags
+    tags = tags_of(first).input_tags
     return tags.string and not tags.two_d_array
 
 

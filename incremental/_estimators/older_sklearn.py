@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from typing import Any
 
 import sklearn
-from sklearn.utils import get_tags
 
+from incremental._estimators.foreign import tags_of
 from incremental._typing import Estimator
 
 __all__ = ["CallbackSupportMixin", "chosen_columns", "requires_fit", "with_callbacks"]
@@ -34,7 +34,7 @@ def requires_fit(estimator: Estimator) -> bool:
     kinds = (getattr(sys.modules.get(name), _HASHERS[name], None) for name in _HASHERS)
     if any(kind is not None and isinstance(estimator, kind) for kind in kinds):
         return False
-    return bool(get_tags(estimator).requires_fit)
+    return bool(tags_of(estimator).requires_fit)
 
 
 def chosen_columns(chosen: Any) -> Any:

@@ -90,7 +90,7 @@ def arrange(
         join: Callable[[list[Fitting]], Fitting] = _only
     else:
         if fitting.estimator is None:
-            fitting = fitting._replace(estimator=clone(fresh))
+            fitting = fitting._replace(estimator=clone(fresh, safe=False))
         chains, join = _parts(plan, fitting, work)
     finish = partial(_finish, chains, join)
     first, *others = chains

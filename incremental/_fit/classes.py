@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from functools import reduce
 from typing import Any
 
+import dask
 import numpy as np
-from sklearn.utils import get_tags
 
 from incremental._blocks.block import Block
-from incremental._blocks.collections import as_collection, is_lazy
+from incremental._blocks.collections import as_collection
+from incremental._blocks.rows import is_pandas
 from incremental._blocks.targets import check_missing
+from incremental._estimators.foreign import tags_of
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
 from incremental._typing import Estimator
@@ -44,7 +47,8 @@ def find_classes(estimator: Estimator, y: Any) -> Any:
     ValueError
         If values of y are missing.
     """
-    if n_outputs(y) > 1 and get_tags(estimator).classifier_tags.multi_label:
+    tags = tags_of(estimator).classifier_tags
+    if n_outputs(y) > 1 and tags is not None and tags.multi_label:
         return np.arange(n_outputs(y))
     categories = as_collection(y).categories
     if categories is not None:
@@ -56,11 +60,13 @@ def find_classes(estimator: Estimator, y: Any) -> Any:
 
 
 def as_classes(classes: Any) -> Any:
-    """Check the `classes` that the user gives; sort them if they are a set.
+    """Return the `classes` that the user gives, in memory; sort them if they are a set.
+
+    Dask collections, and those in a list, are computed together.
 
     Parameters
     ----------
-    classes : array-like of shape (n_classes,), a list of them, or a set
+    classes : array-like or collection of shape (n_classes,), a list of them, or a set
 
     Returns
     -------
@@ -72,12 +78,16 @@ def as_classes(classes: Any) -> Any:
     TypeError
         If `classes` is of another kind.
     """
-    if isinstance(classes, set | frozenset):
+    (classes,) = dask.compute(classes)
+    if isinstance(classes, Set):
         return sorted(classes)
-    if is_lazy(classes) or isinstance(classes, str) or not hasattr(classes, "__len__"):
+    if is_pandas(classes):
+        return np.asarray(classes)  # its labels may be any, and 0 not among them
+    if isinstance(classes, str) or not hasattr(classes, "__len__"):
         raise TypeError(
-            f"classes must be an array-like in memory, got {type(classes).__name__}; "
-            "expected a list such as [0, 1]. Call `compute()` on a dask collection."
+            f"classes must be an array-like or a dask collection, got "
+            f"{type(classes).__name__}; expected a list such as [0, 1], or "
+            "`da.unique(y)`."
         )
     return classes
 

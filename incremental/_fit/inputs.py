@@ -93,7 +93,7 @@ def check_options(estimator: Estimator) -> None:
     if getattr(last, "early_stopping", False) is True:
         raise ValueError(
             f"{name}(early_stopping=True) cannot be fitted block by block; expected "
-            "False. Use `Incremental(..., early_stopping=True)`, which holds blocks out."
+            "False. `Incremental(..., early_stopping=True)` holds out whole blocks."
         )
     if getattr(last, "class_weight", None) == "balanced":
         raise ValueError(

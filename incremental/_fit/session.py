@@ -73,11 +73,17 @@ class FitSession:
             stop = min(stop, progress.place + left)
         plan = self._plan(progress)
         pass_ = arrange(plan, self.fresh, progress.fitting, self._expected(progress))
+        order = progress.order[progress.place : stop]
+        together = self._small(len(order))
+        prefetch = scheduler.look_ahead(self.prefetch, plan.blocks_per_thread)
+        if self.prefetch == "auto":
+            prefetch = max(prefetch, 2 * together - 1)
         states = fold(
             plan.blocks,
             pass_.chains,
-            order=progress.order[progress.place : stop],
-            prefetch=scheduler.look_ahead(self.prefetch, plan.blocks_per_thread),
+            order=order,
+            prefetch=prefetch,
+            together=together,
             prepare=pass_.prepare,
             watch=None
             if watch is None
@@ -88,6 +94,15 @@ class FitSession:
             # Arrays from a worker may be read-only. Some estimators crash on these.
             fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
         return fitting, stop
+
+    def _small(self, n_blocks: int) -> int:
+        """Return how many blocks to take at once: several if there are many small ones.
+
+        Twice as many fit in the processor's cache, and a pass has at least 32 tasks.
+        """
+        rows = max(self.blocks.n_rows or [0])
+        fit = self.options.cached_rows // rows if rows else 0
+        return max(min(fit // 2, n_blocks // 32), 1)
 
     def end_rows(self, progress: Progress) -> Fitting:
         """Let the estimator learn from the rows that wait at the end of a pass."""

@@ -349,7 +349,11 @@ class FitAlone:
         # No warning if a feature is missing in a block: other blocks may have it.
         with np.errstate(invalid="ignore"):
             fittings = [
-                _fit_fresh(step, Fitting(clone(self.estimator), block.columns), batch)
+                _fit_fresh(
+                    step,
+                    Fitting(clone(self.estimator, safe=False), block.columns),
+                    batch,
+                )
                 for batch in block.batches(size)
             ]
         return FittedAlone(fittings, block.digest)

@@ -15,6 +15,7 @@ from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import dask
+import dask.array as da
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.frozen import FrozenEstimator
@@ -28,8 +29,9 @@ from incremental._estimators.composition import last_step
 from incremental._estimators.configuration import configured
 from incremental._estimators.copying import writes_to_input
 from incremental._estimators.documents import as_list
+from incremental._estimators.foreign import tags_of
 from incremental._graph.blocks import Blocks, read_blocks
-from incremental._graph.fold import map_blocks
+from incremental._graph.fold import map_blocks, reduce_blocks
 from incremental._predict.outputs import check_index
 from incremental._typing import Estimator, Scorer, Scoring
 
@@ -78,8 +80,7 @@ def score_by_block(
     ValueError
         If y is None, or if there are no rows.
     """
-    if y is None:
-        raise ValueError("score requires y to be passed, but y is None.")
+    _check_has_y(y)
     rows = {"X": X, "y": y, "sample_weight": sample_weight}
     blocks = read_blocks(
         {name: value for name, value in rows.items() if value is not None}
@@ -119,10 +120,130 @@ def score_blocks(
         name="score",
         order=order,
     )
+    return _finish(finish, parts)
+
+
+def _check_has_y(y: Any) -> None:
+    if y is None:
+        raise ValueError("score requires y to be passed, but y is None.")
+
+
+def _finish(finish: Callable[..., float], parts: list[Any]) -> float:
+    return float(finish(_with_rows(parts)))
+
+
+def _with_rows(parts: list[Any]) -> list[Any]:
+    """Leave out what blocks without rows yield, which is None."""
     parts = [part for part in parts if part is not None]
     if not parts:
         raise ValueError("X has no rows in any block; expected at least one.")
-    return float(finish(parts))
+    return parts
+
+
+def lazy_score(
+    scorer: Scorer | None, estimator: Estimator, rows: Mapping[str, Any]
+) -> Any:
+    """Return the score of a fitted estimator, to be computed later.
+
+    Parameters
+    ----------
+    scorer : callable or None
+        None for the estimator's own score.
+    estimator : estimator
+        Fitted.
+    rows : dict
+        X, and perhaps y and parameters of the scorer that have an entry for each row.
+
+    Returns
+    -------
+    dask array of shape ()
+
+    Raises
+    ------
+    TypeError
+        If X is a dask collection, and the estimator has a ``score`` of its own or
+        the scorer does not say which method it calls.
+    """
+    if not is_lazy(rows["X"]):
+        # The scorer of an estimator takes what is in memory, and dask computes y.
+        held = partial(score_in_memory, scorer, estimator, rows["X"])
+        call = dask.delayed(configured(held), name="score", traverse=False)
+        # By position: dask's Delayed takes no dataframes by keyword.
+        score = dask.delayed(np.float64)(call(rows.get("y"), rows.get("sample_weight")))
+        return da.from_delayed(score, shape=(), dtype=float)
+    if scorer is None:
+        _check_has_y(rows.get("y"))
+        partial_score, finish = score_of(estimator)
+        function = partial(_score_block, estimator, partial_score)
+        done = partial(_finish, finish)
+    else:
+        if not hasattr(scorer, "_response_method"):
+            raise TypeError(
+                "compute=False needs a scorer that says which method it calls, got "
+                f"{scorer!r}. Pass a name or what `make_scorer` returns as `scoring`, "
+                "or leave compute=True."
+            )
+        calls: dict[str, Any] = {name: {} for name in _responses(scorer, estimator)}
+        function = partial(_respond, estimator, calls)
+        done = partial(_score_outputs, scorer, estimator)
+    blocks = read_blocks(rows)
+    return reduce_blocks(blocks, configured(function), configured(done), name="score")
+
+
+def score_in_memory(
+    scorer: Scorer | None,
+    estimator: Estimator,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """Return the score of a fitted estimator on data in memory.
+
+    Parameters
+    ----------
+    scorer : callable or None
+        None for the estimator's own score.
+    estimator : estimator
+        Fitted.
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+    sample_weight : array-like of shape (n_samples,), optional
+    """
+    weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+    if scorer is None:
+        return float(estimator.score(X, y, **weight))
+    # scikit-learn's scorers ask for tags.
+    tagged = hasattr(estimator, "__sklearn_tags__")
+    asked = estimator if tagged else _Answers(estimator, {})
+    return float(scorer(asked, X, y, **weight))
+
+
+def _score_outputs(scorer: Scorer, estimator: Estimator, parts: list[Any]) -> float:
+    rows, outputs = _stacked(parts)
+    answers = _Answers(estimator, outputs)
+    return float(scorer(answers, None, rows.pop("y", None), **rows))
+
+
+class _Answers:
+    """An estimator whose methods return what they returned before, for any X."""
+
+    def __init__(self, estimator: Estimator, outputs: Mapping[str, Any]) -> None:
+        self._estimator = estimator
+        self._outputs = outputs
+
+    def __sklearn_tags__(self) -> Any:
+        return tags_of(self._estimator)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._estimator, name)
+        if name not in self._outputs:
+            return value
+
+        @wraps(value)  # scikit-learn asks for its name
+        def answer(X: Any) -> Any:
+            return self._outputs[name]
+
+        return answer
 
 
 def score_gathered(
@@ -254,6 +375,10 @@ class OnBlocks:
         self._outputs.update(self._read(calls))
         return self._rows or {}
 
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags of the estimator, also if it has none itself."""
+        return tags_of(self._estimator)
+
     def score(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> float:
         """Score the estimator as its own ``score`` does.
 
@@ -318,16 +443,7 @@ class OnBlocks:
             name="score",
             order=self._order,
         )
-        parts = [part for part in parts if part is not None]
-        if not parts:
-            raise ValueError("X has no rows in any block; expected at least one.")
-        rows, outputs = (
-            {
-                name: stack([part[which][name] for part in parts])
-                for name in parts[0][which]
-            }
-            for which, stack in enumerate((_stack, _stack_outputs))
-        )
+        rows, outputs = _stacked(parts)
         if self._rows is None:
             self._rows = rows
         elif "y" in rows and not _same(rows["y"], self._rows["y"]):
@@ -364,6 +480,16 @@ def _respond(
     X = block["X"]
     outputs = {name: _ask(estimator, name, X, call) for name, call in calls.items()}
     return dissoc(dict(block), "X"), outputs
+
+
+def _stacked(parts: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Stack what `_respond` returned: the row-wise data, and the outputs."""
+    parts = _with_rows(parts)
+    rows, outputs = (
+        {name: stack([part[which][name] for part in parts]) for name in parts[0][which]}
+        for which, stack in enumerate((_stack, _stack_outputs))
+    )
+    return rows, outputs
 
 
 def _ask(

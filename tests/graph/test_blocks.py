@@ -139,9 +139,18 @@ def test_frames_whose_index_differs_are_refused():
         computed({"X": X, "y": y})
 
 
-def test_x_in_memory_with_a_lazy_y_is_refused(no_compute):
-    with pytest.raises(TypeError, match="X is in memory .* but y is a dask"):
-        read_blocks({"X": np.ones((4, 2)), "y": da.ones(4, chunks=2)})
+@pytest.mark.parametrize("kind", ["array", "series"])
+def test_what_is_lazy_beside_an_x_in_memory_is_computed(kind):
+    y = da.arange(4, chunks=2)
+    y = y if kind == "array" else y.to_dask_dataframe()
+    ((_, computed_y, z),) = computed({"X": np.ones((4, 2)), "y": y, "z": y + 1})
+    np.testing.assert_array_equal(computed_y, [0, 1, 2, 3])
+    np.testing.assert_array_equal(z, [1, 2, 3, 4])
+
+
+def test_what_is_known_to_have_other_rows_than_an_x_in_memory_is_refused(no_compute):
+    with pytest.raises(ValueError, match=r"y has shape \(5,\) but X has 4 rows"):
+        read_blocks({"X": np.ones((4, 2)), "y": da.ones(5, chunks=2)})
 
 
 def test_other_dask_collections_are_refused(no_compute):

@@ -527,3 +527,54 @@ def test_a_watch_stops_all_chains_at_the_same_block(scheduler):
         watch=lambda place, load: place == 2,
     )
     assert received == [[0, 2, 4], [0, 2, 4]]
+
+
+@pytest.mark.parametrize("chains", [1, 3])
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 7, 100])
+def test_several_blocks_are_taken_in_one_task(chains, prefetch, scheduler):
+    blocks = settle(read_blocks({"X": da.arange(40, chunks=2).reshape(-1, 1)}))
+    taken = [Chain((), _and_first, uses=range(number, 20)) for number in range(chains)]
+    order = [*range(20)][::-1]
+    states = fold(blocks, taken, order=order, prefetch=prefetch, together=6)
+    assert states == [
+        tuple(2 * at for at in order if at >= number) for number in range(chains)
+    ]
+
+
+def _and_first(state, block):
+    return (*state, int(block["X"][0, 0]))
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 4, 9])
+def test_blocks_that_are_taken_together_are_within_the_look_ahead(prefetch):
+    source = Source(40)
+    blocks = settle(read_blocks({"X": source.array}))
+    with dask.config.set(scheduler="threads", num_workers=4):
+        blocks = blocks.on(active_scheduler())
+        order = range(40)
+        fold(blocks, [Chain(0, _count)], order=order, prefetch=prefetch, together=50)
+    assert source.most_live <= prefetch + 1
+
+
+def _count(state, block):
+    return state + 1
+
+
+def test_an_error_in_a_block_that_is_taken_with_others_names_the_block():
+    blocks = settle(read_blocks({"X": da.arange(40, chunks=2).reshape(-1, 1)}))
+    with pytest.raises(ZeroDivisionError) as caught:
+        fold(blocks, [Chain(0, _fail_at_14)], order=range(20), prefetch=9, together=5)
+    assert caught.value.__notes__ == ["in block 7 (of 0 to 19), rows 14 to 15"]
+
+
+def _fail_at_14(state, block):
+    return 1 / (14 - int(block["X"][0, 0]))
+
+
+def test_many_small_blocks_are_taken_together():
+    X = da.ones((3200, 2), chunks=(10, 2))
+    model = Incremental(InTurn())
+    with Profiler() as profiler:
+        model.fit(X)
+    assert count_fitted(profiler) == 32
+    assert model.history_[0]["blocks"] == 320

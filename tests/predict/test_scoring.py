@@ -527,3 +527,114 @@ def test_predictions_whose_index_has_another_order_are_refused(scoring):
     wrapper = ParallelPostFit(Reversed(), scoring=scoring).fit([[0.0]], [0])
     with pytest.raises(ValueError, match=r"Reversed.predict returned pandas whose"):
         wrapper.score(lazy[["a", "b"]], lazy["y"])
+
+
+def as_kind(kind, X, y, weight):
+    """Return lazy data of the same rows, or data of which only X is in memory."""
+    if kind == "array":
+        return cut(X, y, weight)
+    frame = pd.DataFrame(X).rename(columns=str)
+    series = [dd.from_pandas(pd.Series(one), npartitions=5) for one in (y, weight)]
+    x = frame if kind == "X in memory" else dd.from_pandas(frame, npartitions=5)
+    return x, *series
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "X in memory"])
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss", make_scorer(f1_score)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_lazy_score_is_the_score(weighted, scoring, kind, classified):
+    X, y = classified
+    weight = np.random.default_rng(0).random(97)
+    given = X if kind == "array" else pd.DataFrame(X).rename(columns=str)
+    wrapper = ParallelPostFit(LogisticRegression(), scoring=scoring).fit(given, y)
+    x, *others = as_kind(kind, X, y, weight)
+    rows = (x, *others[: 1 + weighted])
+    with dask.config.set(scheduler=lambda *args, **kwargs: pytest.fail("computes")):
+        received = wrapper.score(*rows, compute=False)
+    assert isinstance(received, da.Array)
+    assert received.shape == ()
+    expected = wrapper.score(*rows)
+    assert received.compute() == expected
+    assert float(received) == expected
+    weights = {"sample_weight": weight} if weighted else {}
+    scorer = check_scoring(wrapper.estimator_, scoring=scoring)
+    plain = scorer(wrapper.estimator_, given, y, **weights)
+    assert expected == pytest.approx(plain, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_a_lazy_r2_is_the_score(kind, regressed, scheduler):
+    X, y = regressed[0], regressed[1][:, 0]
+    given = X if kind == "array" else pd.DataFrame(X).rename(columns=str)
+    wrapper = ParallelPostFit(LinearRegression()).fit(given, y)
+    rows = as_kind(kind, X, y, np.ones(97))
+    received = wrapper.score(*rows, compute=False)
+    assert received.compute() == wrapper.score(*rows)
+
+
+def test_a_lazy_score_on_data_in_memory_is_the_estimators_own(classified):
+    wrapper = ParallelPostFit(MiniBatchKMeans(2, n_init=1, random_state=0))
+    wrapper.fit(*classified)
+    received = wrapper.score(*classified, compute=False)
+    assert received.compute() == wrapper.estimator_.score(*classified)
+
+
+def test_a_lazy_score_keeps_the_model_it_was_made_with(classified):
+    X, y = classified
+    model = LogisticRegression().fit(X, y)
+    expected = model.score(X, y)
+    received = ParallelPostFit(model).score(*cut(X, y), compute=False)
+    model.fit(X, 1 - y)
+    assert received.compute() == expected
+
+
+def test_a_lazy_score_of_persisted_data_on_a_cluster(classified, client):
+    wrapper = ParallelPostFit(LogisticRegression()).fit(*classified)
+    X, y = client.persist(cut(*classified))
+    received = wrapper.score(X, y, compute=False)
+    assert received.compute() == wrapper.estimator_.score(*classified)
+
+
+def test_a_lazy_score_without_rows_is_an_error_when_computed(classified):
+    wrapper = ParallelPostFit(LogisticRegression()).fit(*classified)
+    X, y = cut(*classified)
+    none = X[:, 0] > 1e9
+    received = wrapper.score(X[none], y[none], compute=False)
+    with pytest.raises(ValueError, match="no rows in any block"):
+        received.compute()
+
+
+def test_a_lazy_score_by_a_callable_that_does_not_say_what_it_calls_is_refused(
+    classified, no_compute
+):
+    def scoring(estimator, X, y):
+        return 1.0
+
+    wrapper = ParallelPostFit(LogisticRegression(), scoring=scoring).fit(*classified)
+    with pytest.raises(TypeError, match=r"compute=False needs a scorer.*make_scorer"):
+        wrapper.score(*cut(*classified), compute=False)
+
+
+@pytest.mark.filterwarnings("ignore::dask.array.PerformanceWarning")
+def test_a_lazy_score_of_collections_that_are_cut_differently_is_the_score(classified):
+    X, y = classified
+    frame = pd.DataFrame(X).rename(columns=str)
+    wrapper = ParallelPostFit(LogisticRegression()).fit(frame, y)
+    rows = dd.from_pandas(frame, npartitions=3), da.from_array(y, chunks=10)
+    received = wrapper.score(*rows, compute=False)
+    assert received.compute() == wrapper.estimator_.score(frame, y)
+
+
+def test_a_lazy_score_without_y_is_refused_at_once(classified):
+    wrapper = ParallelPostFit(LogisticRegression()).fit(*classified)
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        wrapper.score(cut(*classified)[0], compute=False)
+
+
+def test_a_lazy_score_of_rows_shuffled_on_disk_is_refused(classified):
+    X, y = classified
+    frame = pd.DataFrame(X).rename(columns=str).assign(y=y)
+    wrapper = ParallelPostFit(LogisticRegression()).fit(frame.drop(columns="y"), y)
+    shuffled = dd.from_pandas(frame, npartitions=3).shuffle("0", shuffle_method="disk")
+    with pytest.raises(ValueError, match="shuffled on the disk"):
+        wrapper.score(shuffled.drop(columns="y"), shuffled["y"], compute=False)
