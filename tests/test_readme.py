@@ -19,7 +19,7 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE
 )
-OPTIONAL = ("sklearn.callback", "torch")
+OPTIONAL = ("sklearn.callback", "torch", "xarray")
 
 
 def write(n_files):
@@ -99,3 +99,12 @@ def test_the_readmes_callbacks_run(names):
     (block,) = [block for block in BLOCKS if "sklearn.callback" in block]
     exec(compile(block, "README.md", "exec"), names)
     assert names["monitor"].get_logs().data
+
+
+def test_the_readmes_images_are_predicted(names):
+    pytest.importorskip("xarray")
+    (block,) = [block for block in BLOCKS if "xarray" in block]
+    exec(compile(block, "README.md", "exec"), names)
+    labels = names["labels"]
+    assert labels.dims == ("y", "x")
+    assert labels.compute().shape == (40, 60)
