@@ -33,7 +33,8 @@ class Frame(Collection):
 
     def __init__(self, value: Any) -> None:
         is_index = hasattr(type(value), "to_series")
-        super().__init__(value.to_series() if is_index else value)
+        frame = value.to_series() if is_index else value
+        super().__init__(_with_sized_partitions(frame))
 
     @property
     def n_blocks(self) -> int:
@@ -159,6 +160,36 @@ def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:
 
     parts = [columns.get(n, frame.iloc[:, n]) for n in range(frame.shape[1])]
     return pd.concat(parts, axis=1).set_axis(frame.columns, axis=1)
+
+
+def _with_sized_partitions(frame: Any) -> Any:
+    """Return a dataframe that keeps its partitions whichever columns are used.
+
+    ``repartition(partition_size=...)`` sizes partitions by the columns that are used in
+    the end. So X and y, of other columns, would be cut differently, and neither as the
+    user sees it. dask does not look for unused columns behind a function that it does
+    not know. Tested with dask 2025.12 to 2026.8.
+
+    Parameters
+    ----------
+    frame : dask dataframe or series
+    """
+    expression = frame.expr
+    for part in list(expression.walk()):
+        if type(part).__name__ == "Repartition" and part.partition_size is not None:
+            kept = _collection(part).map_partitions(_same, meta=part._meta)
+            expression = expression.substitute(part, kept.expr)
+    return frame if expression is frame.expr else _collection(expression)
+
+
+def _collection(expression: Any) -> Any:
+    import dask.dataframe as dd
+
+    return (dd.DataFrame if expression.ndim == 2 else dd.Series)(expression)
+
+
+def _same(partition: Any) -> Any:
+    return partition
 
 
 def _with_divisions(own: Any, other: Any) -> Any:

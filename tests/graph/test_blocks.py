@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from dask.diagnostics import Profiler
 from dask.utils import key_split
+from sklearn.cluster import MiniBatchKMeans
 from sklearn.naive_bayes import GaussianNB
 
 from incremental import Incremental, iter_blocks
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
 from tests.contracts import Recorder
+from tests.graph.parquet import FEATURES
 
 
 @pytest.fixture
@@ -219,3 +221,16 @@ def test_a_classifier_learns_the_index_of_a_frame():
     model = Incremental(GaussianNB()).fit(lazy, lazy.index)
     assert model.classes_.tolist() == [0, 1]
     assert model.score(lazy, lazy.index) == model.estimator_.score(frame, y)
+
+
+@pytest.mark.parametrize("columns", [["f0"], FEATURES])
+def test_partitions_of_a_size_are_those_that_the_user_sees(columns, df):
+    sized = df.repartition(partition_size="2kB")
+    seen = sized.map_partitions(len).compute().tolist()
+    X, y = sized[columns], sized["y"]
+    assert [len(part) for (part,) in iter_blocks(X)] == seen
+    assert [len(part) for part, _ in iter_blocks(X, y)] == seen
+    for part, target in iter_blocks(X, y):
+        np.testing.assert_array_equal(part["f0"], target)
+    model = Incremental(MiniBatchKMeans(2, random_state=0)).fit(X)
+    assert model.predict(X).npartitions == sized.npartitions == len(seen)
