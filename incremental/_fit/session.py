@@ -77,7 +77,7 @@ class FitSession:
         together = self._small(len(order))
         prefetch = scheduler.look_ahead(self.prefetch, plan.blocks_per_thread)
         if self.prefetch == "auto":
-            prefetch = max(prefetch, 2 * together - 1)
+            prefetch = max(prefetch, (scheduler.n_threads + 1) * together - 1)
         states = fold(
             plan.blocks,
             pass_.chains,
