@@ -191,9 +191,8 @@ def _must_recut(graph: Graph, sources: list[Source]) -> bool:
     as_many = len({len(one) for one in keys}) == 1
     in_order = all(keeps_order(graph, one) for one in keys)
     depends = any(depends_on_cuts(graph, one) for one in keys)
-    # What one collection alone yields is as it is. Made of the same rows, but read in
-    # other parts, two collections may differ by what a function does to a part.
-    unknown = sum(calls_users_functions(graph, one) for one in keys) > 1
+    lazy = [source.keys for source in sources if source.n_rows is None]
+    unknown = any(calls_users_functions(graph, one) for one in lazy)
     if depends or (in_order and unknown) or not (as_many or in_order):
         raise ValueError(_unknown_rows(sources))
     # If the order is unknown, blocks that are as many pair as they are: each may also
@@ -210,11 +209,11 @@ def _unknown_rows(sources: list[Source]) -> str:
     return (
         f"{' and '.join(names)} cannot be paired: {blocks}, their lengths are unknown, "
         "and they are cut differently, while their rows depend on where they are cut "
-        "(they were shuffled, sorted, sampled or merged, need statistics of all data, "
-        "or went through a function such as that of `map_partitions`). Pass dataframes "
-        "for all of them; or persist the dataframe that was shuffled or sampled, and "
-        "take all from that; or make one array of it (`a = df.to_dask_array()`) and "
-        "take all from it (`a[:, :-1]`, `a[:, -1]`); or set "
+        "(they were shuffled, sorted, sampled, merged or put together, need statistics "
+        "of all data, or went through a function such as that of `map_partitions`). "
+        "Pass dataframes for all of them; or persist the dataframe that was shuffled "
+        "or sampled, and take all from that; or make one array of it (`a = "
+        "df.to_dask_array()`) and take all from it (`a[:, :-1]`, `a[:, -1]`); or set "
         '`dask.config.set({"optimization.tune.active": False})` before dataframes '
         "become arrays."
     )
@@ -402,8 +401,9 @@ def _unknown_order(names: str) -> str:
         "Pass dataframes for all of them; or persist the dataframe that was shuffled, "
         "and take all from that; or make one array of it (`a = df.to_dask_array()`) "
         "and take all from it (`a[:, :-1]`, `a[:, -1]`); or let dask shuffle with "
-        "tasks before dataframes become arrays: "
-        '`dask.config.set({"dataframe.shuffle.method": "tasks"})`. What a wrapper '
+        "tasks, in the same partitions for all columns, before dataframes become "
+        'arrays: `dask.config.set({"dataframe.shuffle.method": "tasks", '
+        '"optimization.tune.active": False})`. What a wrapper '
         "yields for a dataframe pairs with it as it is, but not once it is sliced or "
         "computed with: do that in a step of a pipeline, or persist first."
     )

@@ -113,9 +113,10 @@ def depends_on_cuts(graph: Graph, keys: Sequence[Key]) -> bool:
 
 
 def calls_users_functions(graph: Graph, keys: Sequence[Key]) -> bool:
-    """Tell whether a function that nobody knows is called with parts of what is read.
+    """Tell whether a function that nobody knows is called with parts of a dataframe.
 
-    Its rows may depend on where these are cut.
+    Its rows may depend on where these are cut, as dask reads fewer columns in larger
+    parts. dask does not do that to arrays.
 
     Parameters
     ----------
@@ -123,16 +124,16 @@ def calls_users_functions(graph: Graph, keys: Sequence[Key]) -> bool:
     keys : list of task keys
         The tasks that yield the blocks of a collection.
     """
-    packages = {_package(one) for one in _functions(graph, keys)}
-    has_reads = any(_reads(graph, keys))
-    return has_reads and not packages <= _KNOWN
+    functions = list(_functions(graph, keys))
+    of_frames = any(_module(one).startswith("dask.dataframe") for one in functions)
+    packages = {_module(one).partition(".")[0] for one in functions}
+    return of_frames and not packages <= _KNOWN
 
 
-def _package(function: Any) -> str:
+def _module(function: Any) -> str:
     while isinstance(function, partial):
         function = function.func
-    module = getattr(function, "__module__", None) or type(function).__module__
-    return str(module).partition(".")[0]
+    return str(getattr(function, "__module__", None) or type(function).__module__)
 
 
 def _pattern(graph: Graph, keys: Sequence[Key]) -> list[list[tuple[int, int]]]:

@@ -96,12 +96,7 @@ class Recorder2(Recorder):
 @counted
 def test_sparse_blocks_are_cut(df):
     X, y = columns(df)
-    sparse = y.map_blocks(
-        lambda block: sp.csr_matrix(block[:, None]),
-        new_axis=1,
-        chunks=(y.chunks[0], (1,)),
-        meta=sp.csr_matrix((0, 1)),
-    )
+    sparse = y[:, None].map_blocks(sp.csr_matrix, meta=sp.csr_matrix((0, 1)))
     model = Incremental(Recorder(), shuffle_blocks=False).fit(X[:, :1], sparse)
     for values, cut, *_ in model.estimator_.calls_:
         np.testing.assert_array_equal(values, cut.toarray())
@@ -195,6 +190,27 @@ def test_rows_that_depend_on_where_they_are_cut_are_refused(derive, df):
     X, y = (part.values for part in derive(df))
     with pytest.raises(ValueError, match="X and y cannot be paired.*Pass dataframes"):
         Incremental(Recorder()).fit(X, y)
+
+
+@counted
+@pytest.mark.parametrize("of", ["arrays", "frame and array", "y in memory"])
+def test_rows_chosen_by_an_unknown_function_are_refused(of, df, no_compute):
+    def seventy_percent(part):
+        return pd.Series(np.arange(len(part)) < 0.7 * len(part), index=part.index)
+
+    meta = pd.Series(dtype=bool)
+    chosen = df[df["f1"].map_partitions(seventy_percent, meta=meta)]
+    X, y = columns(chosen)
+    X = chosen[FEATURES] if of == "frame and array" else X
+    y = np.arange(168) if of == "y in memory" else y
+    with pytest.raises(ValueError, match="a function such as that of `map_partit"):
+        Incremental(Recorder()).fit(X, y)
+
+
+@counted
+def test_rows_chosen_by_an_unknown_function_pair_in_dataframes(df):
+    chosen = df[df["f1"].map_partitions(lambda part: part > 99)]
+    check_pairs(chosen[FEATURES], chosen["y"], rows=141)
 
 
 @counted
