@@ -5,6 +5,7 @@ import warnings
 
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import Traits, traits_of
+from incremental._fit_many import fit_many
 from incremental._incremental import Incremental
 from incremental._iter_blocks import iter_blocks
 from incremental._parallel_post_fit import ParallelPostFit
@@ -16,6 +17,7 @@ __all__ = [
     "ParallelPostFit",
     "Traits",
     "__version__",
+    "fit_many",
     "iter_blocks",
     "merge",
     "traits_of",

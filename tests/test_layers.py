@@ -15,7 +15,8 @@ MODULES = {
 }
 # A room imports from those below it and never from beside it.
 FLOORS = [
-    {"_incremental", "_parallel_post_fit", "_iter_blocks"},
+    {"_incremental", "_parallel_post_fit", "_iter_blocks", "_fit_many"},
+    {"_search"},
     {"_fit"},
     {"_predict"},
     {"_graph", "_estimators"},
