@@ -130,8 +130,8 @@ def _wrapped(given: list[Any], names: list[str]) -> list[Incremental]:
     for name, one in own:
         with noted(f"in {name}"):
             check_passes(one)
-        _check_together(name, one)
-        _check_alike(*own[0], name, one)
+        check_together(name, one)
+        check_alike(*own[0], name, one)
     shared = {name: getattr(own[0][1], name) for name in _SHARED} if own else {}
     if own:
         ahead = [one.prefetch for _, one in own]
@@ -148,7 +148,7 @@ def _is_own(estimator: Any) -> bool:
     return isinstance(estimator, Incremental)
 
 
-def _check_together(name: str, wrapper: Incremental) -> None:
+def check_together(name: str, wrapper: Incremental) -> None:
     """Check that a wrapper has nothing that a fit beside others does not take."""
     for parameter, default in _ALONE.items():
         value = getattr(wrapper, parameter)
@@ -164,9 +164,7 @@ def _check_together(name: str, wrapper: Incremental) -> None:
         )
 
 
-def _check_alike(
-    first: str, lead: Incremental, name: str, wrapper: Incremental
-) -> None:
+def check_alike(first: str, lead: Incremental, name: str, wrapper: Incremental) -> None:
     """Check that a wrapper agrees with the first one."""
     # Rows are mixed with those of as many blocks as `prefetch` says.
     for parameter in (*_SHARED, *(["prefetch"] if lead.shuffle_rows else [])):
@@ -186,7 +184,7 @@ def _fit(
     wrappers: list[Incremental], names: list[str], X: Any, y: Any, params: Any
 ) -> list[Progress]:
     """Make the passes of all wrappers, beside each other."""
-    learners, passes = _open(wrappers, names, X, y, params)
+    learners, passes = open_together(wrappers, names, X, y, params)
     # One generator for all of them, so that they draw the same orders.
     rng = _new_rng(wrappers[0].random_state)
     progresses = [
@@ -199,10 +197,10 @@ def _fit(
         for at in going:
             progresses[at] = passes[at].draw(progresses[at])
         order = progresses[going[0]].order
-        fittings = learn_together(
+        learned = learn_together(
             [learners[at] for at in going], [progresses[at] for at in going], order
         )
-        for at, fitting in zip(going, fittings, strict=True):
+        for at, (fitting, *_) in zip(going, learned, strict=True):
             reached = replace(progresses[at], fitting=fitting, place=len(order))
             with noted(f"while fitting {names[at]}"):
                 progresses[at] = passes[at].close(reached, time.perf_counter() - began)
@@ -212,10 +210,26 @@ def _fit(
     return progresses
 
 
-def _open(
-    wrappers: list[Incremental], names: list[str], X: Any, y: Any, params: Any
+def open_together(
+    wrappers: list[Incremental],
+    names: list[str],
+    X: Any,
+    y: Any,
+    params: Any,
+    *,
+    reads_y: bool = False,
 ) -> tuple[list[Learner], list[Passes]]:
     """Check what the fits are given, and pair the rows of all in one go.
+
+    Parameters
+    ----------
+    wrappers : list of Incremental
+    names : list of str
+        What error messages call them.
+    X, y, params
+        As for `fit_many`, without labels.
+    reads_y : bool, default=False
+        Whether blocks have y also if none of the estimators learns from it.
 
     Returns
     -------
@@ -227,6 +241,8 @@ def _open(
         with noted(f"in {name}"):
             checked.append(wrapper._check(None, X, y, dict(params)))
     rows = _united([one for _, one, _ in checked], names, X)
+    if reads_y and y is not None:
+        rows = {"X": rows["X"], "y": y, **rows}
     blocks = settle(read_blocks(rows))
     find = memoize(find_classes, key=_kind_of_classes)
     classes = memoize(as_classes, key=lambda args, kwargs: id(args[0]))
