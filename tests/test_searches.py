@@ -341,6 +341,21 @@ def test_an_estimator_without_y_is_scored_with_it(data):
     assert -1 <= search.fit(*data).best_score_ <= 1
 
 
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_weights_count_for_what_is_learned_and_not_for_the_score(
+    scoring, arrays, data, ended
+):
+    weight = np.where(arrays[1] == 1, 5.0, 0.1)
+    search = plain(scoring=scoring, max_iter=11)
+    search.fit(*data, sample_weight=as_dask(weight, CHUNKS))
+    assert search.best_estimator_.predict(arrays[0]).mean() > 0.6
+    ((ran, _),) = ended
+    (at,) = ran.held_out
+    rows = slice(10 * at, 10 * at + 10)
+    expected = search.best_estimator_.score(arrays[0][rows], arrays[1][rows])
+    assert search.best_score_ == pytest.approx(expected, rel=1e-12)
+
+
 def test_dataframes_keep_their_names(arrays):
     frame = pd.DataFrame(arrays[0], columns=list("abcd")).assign(y=arrays[1])
     frame = dd.from_pandas(frame, npartitions=4)
