@@ -253,6 +253,15 @@ def test_the_history_has_a_record_of_each_score(data):
     assert search.metadata_["partial_fit_calls"] == 9 * 2 + 3 * 4 + 1 * 12
 
 
+def test_the_best_of_a_rung_go_on(data):
+    search = halving().fit(*data)
+    first = [records[0]["score"] for records in search.model_history_.values()]
+    went_on = search.cv_results_["partial_fit_calls"] > 2
+    expected = np.argsort(-np.array(first), kind="stable")[:3]
+    assert sorted(np.flatnonzero(went_on)) == sorted(expected)
+    assert len(set(first)) > 1
+
+
 def test_ties_go_to_the_first(data):
     search = halving(parameters={"alpha": [0.01] * 9}).fit(*data)
     assert list(search.cv_results_["partial_fit_calls"]) == [18, 6, 6] + [2] * 6
@@ -394,6 +403,9 @@ def test_a_candidate_that_raises_does_not_end_the_others(data, scheduler):
     assert {alpha for alpha in scores if np.isnan(scores[alpha])} == {0.1, 10.0}
     assert np.isfinite(search.best_score_)
     assert search.cv_results_["rank_test_score"].max() == 8
+    failed = ALPHAS["alpha"].index(0.1)
+    # How far it came in the blocks that were read together is not known.
+    assert search.cv_results_["partial_fit_calls"][failed] == 0
 
 
 def test_error_score_raises_where_it_is_told_to(data):
