@@ -110,7 +110,7 @@ class FitSession:
         scheduler = self.blocks.scheduler
         prefetch = scheduler.look_ahead(self.prefetch, plan.blocks_per_thread)
         if self.prefetch == "auto":
-            prefetch = max(prefetch, 2 * together - 1)
+            prefetch = max(prefetch, (scheduler.n_threads + 1) * together - 1)
         return prefetch, together
 
     def _small(self, n_blocks: int) -> int:

@@ -18,7 +18,12 @@ from incremental._blocks.block import Block
 from incremental._blocks.collection import Collection
 from incremental._blocks.frames import shuffled_with_tasks
 from incremental._blocks.stages import Stage
-from incremental._graph.cuts import cut_alike, depends_on_cuts, keeps_order
+from incremental._graph.cuts import (
+    calls_users_functions,
+    cut_alike,
+    depends_on_cuts,
+    keeps_order,
+)
 from incremental._graph.joint import (
     optimize_together,
     reached,
@@ -185,7 +190,11 @@ def _must_recut(graph: Graph, sources: list[Source]) -> bool:
         return False
     as_many = len({len(one) for one in keys}) == 1
     in_order = all(keeps_order(graph, one) for one in keys)
-    if any(depends_on_cuts(graph, one) for one in keys) or not (as_many or in_order):
+    depends = any(depends_on_cuts(graph, one) for one in keys)
+    # What one collection alone yields is as it is. Made of the same rows, but read in
+    # other parts, two collections may differ by what a function does to a part.
+    unknown = sum(calls_users_functions(graph, one) for one in keys) > 1
+    if depends or (in_order and unknown) or not (as_many or in_order):
         raise ValueError(_unknown_rows(sources))
     # If the order is unknown, blocks that are as many pair as they are: each may also
     # need a statistic of all data. Their lengths are compared when they are read.
@@ -201,10 +210,11 @@ def _unknown_rows(sources: list[Source]) -> str:
     return (
         f"{' and '.join(names)} cannot be paired: {blocks}, their lengths are unknown, "
         "and they are cut differently, while their rows depend on where they are cut "
-        "(they were shuffled, sorted, sampled or merged, or need statistics of all "
-        "data). Pass dataframes for all of them; or persist the dataframe that was "
-        "shuffled or sampled, and take all from that; or make one array of it (`a = "
-        "df.to_dask_array()`) and take all from it (`a[:, :-1]`, `a[:, -1]`); or set "
+        "(they were shuffled, sorted, sampled or merged, need statistics of all data, "
+        "or went through a function such as that of `map_partitions`). Pass dataframes "
+        "for all of them; or persist the dataframe that was shuffled or sampled, and "
+        "take all from that; or make one array of it (`a = df.to_dask_array()`) and "
+        "take all from it (`a[:, :-1]`, `a[:, -1]`); or set "
         '`dask.config.set({"optimization.tune.active": False})` before dataframes '
         "become arrays."
     )

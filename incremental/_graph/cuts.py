@@ -7,7 +7,8 @@ other columns, may be cut at other rows, even into as many blocks.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from dask.utils import funcname, key_split
@@ -27,10 +28,32 @@ _BY_PARTITION = {
     "drop_duplicates",
     "nlargest",
     "nsmallest",
+    "head",
+    "tail",
+    "safe_head",
+    "safe_tail",
     "shuffle_group",
     "_shuffle_group",
     "shuffle_group_2",
     "shuffle_group_get",
+}
+
+# Packages whose other functions treat each row alone, or all rows as one table.
+_KNOWN = {
+    "_operator",
+    "builtins",
+    "cytoolz",
+    "dask",
+    "distributed",
+    "functools",
+    "incremental",
+    "itertools",
+    "numpy",
+    "operator",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "toolz",
 }
 
 
@@ -86,8 +109,30 @@ def depends_on_cuts(graph: Graph, keys: Sequence[Key]) -> bool:
     keys : list of task keys
         The tasks that yield the blocks of a collection.
     """
-    nodes = map(graph.get, _needed(graph, keys))
-    return any(not _BY_PARTITION.isdisjoint(_functions(node)) for node in nodes)
+    return any(funcname(one) in _BY_PARTITION for one in _functions(graph, keys))
+
+
+def calls_users_functions(graph: Graph, keys: Sequence[Key]) -> bool:
+    """Tell whether a function that nobody knows is called with parts of what is read.
+
+    Its rows may depend on where these are cut.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+    keys : list of task keys
+        The tasks that yield the blocks of a collection.
+    """
+    packages = {_package(one) for one in _functions(graph, keys)}
+    has_reads = any(_reads(graph, keys))
+    return has_reads and not packages <= _KNOWN
+
+
+def _package(function: Any) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return str(module).partition(".")[0]
 
 
 def _pattern(graph: Graph, keys: Sequence[Key]) -> list[list[tuple[int, int]]]:
@@ -168,13 +213,19 @@ def _tasks_in(node: Any) -> Iterator[Task]:
             yield from _tasks_in(held)
 
 
-def _functions(node: Any) -> Iterator[str]:
-    """Yield the names of the functions that a task calls."""
-    if isinstance(node, Task):
-        for task in (node, *_tasks_in(node)):
-            yield funcname(task.func)
-            # A function that dask wraps, as in `map_partitions`, is an argument.
-            yield from (funcname(held) for held in _inner(task) if callable(held))
+def _functions(graph: Graph, keys: Sequence[Key]) -> Iterator[Callable[..., Any]]:
+    """Yield the functions that are called with what was read, not those that read."""
+    for node in map(graph.get, _needed(graph, keys)):
+        if isinstance(node, Task):
+            for task in (node, *_tasks_in(node)):
+                if task.dependencies or any(True for _ in _tasks_in(task)):
+                    yield task.func
+                    # What dask wraps, as in `map_partitions`, is an argument.
+                    yield from (held for held in _inner(task) if _is_function(held))
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, GraphNode | type)
 
 
 def _count_leaves(node: Any) -> int:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
-from toolz import concat, partition_all
+from toolz import merge, partition_all
 
 from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._graph.blocks import Blocks
-from incremental._graph.plan import PlannedBlock, flatten_pieces, plan_blocks
+from incremental._graph.plan import Plan, PlannedBlock, flatten_pieces, plan_blocks
 from incremental._graph.recut import recut
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
+from incremental._graph.together import (
+    Reads,
+    ReadTogether,
+    separate,
+    take_together,
+)
 from incremental._typing import State
 
 # ``watch(place, load)``, see `fold`.
@@ -161,7 +166,7 @@ class _Pass:
         self._shared = self._assembled()
         self._prepared = self._preparations()
         self._steps = [
-            _Steps(self.graph, chain.name, self._step(chain)) for chain in chains
+            _Calls(self.graph, chain.name, self._step(chain)) for chain in chains
         ]
         # For each place, the tasks that yield the states before its block. The last
         # entry has the tasks of the last states.
@@ -169,12 +174,19 @@ class _Pass:
         self._joins = watched and len(chains) > 1
         self.taken: list[Key] = []
         plan = plan_blocks(blocks, order)
-        places = enumerate(zip(order, plan.blocks, strict=True))
-        for group in partition_all(together, places):
-            for place, (_, block) in group:
+        placed = list(zip(order, plan.blocks, strict=True))
+        groups = list(partition_all(together, placed))
+        reads = self._reads_of(plan, groups) if together > 1 else None
+        if reads is None:
+            for place, (at, block) in enumerate(placed):
                 gate = self._gate(place - prefetch) if place > prefetch else None
                 self.graph.update(plan.tasks(block, gate))
-            self._take(group[0][0], [placed for _, placed in group])
+                self._take(place, at, block)
+        else:
+            for number, (group, read) in enumerate(zip(groups, reads, strict=True)):
+                last = number * together + len(group) - 1
+                gate = self._gate(last - prefetch) if last > prefetch else None
+                self._take_group(number * together, group, read, gate)
         self.graph = plan.with_futures(self.graph)
         self.wanted = self.taken[-1:] if self._joins else self._states[-1]
         if watched and not self._joins:
@@ -188,38 +200,89 @@ class _Pass:
         """Return the last states from the results of all tasks of `wanted`."""
         return self.states(results[0]) if self._joins else list(results)
 
-    def _take(self, first: int, group: Sequence[tuple[int, PlannedBlock]]) -> None:
-        """Add the tasks in which the chains take some blocks.
+    def _take(self, place: int, at: int, block: PlannedBlock) -> None:
+        """Add the tasks in which the chains take a block.
+
+        Parameters
+        ----------
+        place : int
+            The place of the block.
+        at : int
+            Its position.
+        block : PlannedBlock
+            The tasks that read it, which are in the graph already.
+        """
+        inputs = self._inputs(place, at, block)
+        # A step may change its state in place. So it waits until `watch` has seen it.
+        after = self.taken[-1:] if self._joins else []
+        before = self._states[-1]
+        states = [
+            step.add(place, block.where, [state, *inputs[id(chain.prepare)]], after)
+            if chain.takes(at)
+            else state
+            for chain, step, state in zip(
+                self._chains, self._steps, before, strict=True
+            )
+        ]
+        self._states.append(states)
+        if self._joins:
+            key = f"states-{self._token}", place
+            self.graph[key] = Task(key, _as_list, *map(TaskRef, states))
+            self.taken.append(key)
+
+    def _reads_of(
+        self, plan: Plan, groups: Sequence[Sequence[tuple[int, PlannedBlock]]]
+    ) -> list[Reads] | None:
+        """Return the tasks that read each group, if one task can run them.
+
+        It prepares the blocks too. So it cannot if chains have different preparations.
+        """
+        if len({id(chain.prepare) for chain in self._chains}) > 1:
+            return None
+        return separate(
+            [merge(*(plan.tasks(block) for _, block in group)) for group in groups]
+        )
+
+    def _take_group(
+        self,
+        first: int,
+        group: Sequence[tuple[int, PlannedBlock]],
+        reads: Reads,
+        gate: Key | None,
+    ) -> None:
+        """Add one task that reads some blocks, and one in which each chain takes them.
 
         Parameters
         ----------
         first : int
             The place of the first of the blocks.
         group : sequence of (int, PlannedBlock)
-            The position of each block, and the tasks that read it, which are in the
-            graph already.
+            The position of each block, and the tasks that read it.
+        reads : Reads
+            These tasks.
+        gate : task key or None
+            The task that the read waits for.
         """
-        inputs = [
-            (at, block.where, self._inputs(first + number, at, block))
-            for number, (at, block) in enumerate(group)
-        ]
-        # A step may change its state in place. So it waits until `watch` has seen it.
-        after = self.taken[-1:] if self._joins else []
+        where = [block.where for _, block in group]
+        outputs = [block.outputs for _, block in group]
+        key = f"read-{self._token}", first
+        prepare = self._prepares and TaskRef(self._prepares.function)
+        needs = map(TaskRef, reads.needs)
+        waits = None if gate is None else TaskRef(gate)
+        read = ReadTogether(reads, outputs, where)
+        self.graph.update(reads.shared)
+        self.graph[key] = Task(key, read, prepare, waits, *needs)
+        numbered = list(enumerate(group))
         states = []
-        steps = zip(self._chains, self._steps, self._states[-1], strict=True)
-        for chain, step, state in steps:
-            taken = {
-                where: keys[id(chain.prepare)]
-                for at, where, keys in inputs
-                if chain.takes(at)
-            }
-            states.append(step.add_all(first, state, taken, after) if taken else state)
-        # Nothing waits for a state between the blocks of a group.
+        for chain, step, state in zip(
+            self._chains, self._steps, self._states[-1], strict=True
+        ):
+            chosen = [(n, one.where) for n, (at, one) in numbered if chain.takes(at)]
+            states.append(
+                step.add_group(first, chosen, state, key) if chosen else state
+            )
+        # No gate is on a state between the blocks of a group.
         self._states += [states] * len(group)
-        if self._joins:
-            key = f"states-{self._token}", first
-            self.graph[key] = Task(key, _as_list, *map(TaskRef, states))
-            self.taken.append(key)
 
     def _inputs(
         self, place: int, position: int, block: PlannedBlock
@@ -235,6 +298,11 @@ class _Pass:
             else read
             for which in wanted
         }
+
+    @property
+    def _prepares(self) -> _Calls | None:
+        """What prepares blocks for all chains, if their preparation is the same."""
+        return self._shared or self._prepared.get(id(self._chains[0].prepare))
 
     def _assembled(self) -> _Calls | None:
         """Return the calls that make blocks in tasks that all chains share.
@@ -344,10 +412,12 @@ class _Calls:
         self._name = f"{name}-{uuid4().hex}"
         # Distributed estimates by name how long tasks take. So the name of the calls
         # is not used here.
-        self._function = f"function-{self._name}"
-        graph[self._function] = DataNode(self._function, function)
+        self.function = f"function-{self._name}"
+        graph[self.function] = DataNode(self.function, function)
 
-    def add(self, place: int, where: str, inputs: list[Key]) -> Key:
+    def add(
+        self, place: int, where: str, inputs: list[Key], after: Sequence[Key] = ()
+    ) -> Key:
         """Add the call for a block to the graph.
 
         Parameters
@@ -358,6 +428,8 @@ class _Calls:
             What error messages call the block.
         inputs : list of task keys
             The tasks whose results the function takes.
+        after : sequence of task keys
+            More tasks that the call waits for.
 
         Returns
         -------
@@ -365,70 +437,53 @@ class _Calls:
             The key of the call.
         """
         key = self._name, place
-        refs = map(TaskRef, [self._function, *inputs])
-        self._graph[key] = Task(key, _apply, where, *refs)
+        refs = map(TaskRef, [self.function, *inputs])
+        waits = map(TaskRef, after)
+        self._graph[key] = Task(key, _apply, where, len(inputs), *refs, *waits)
         return key
 
-
-class _Steps(_Calls):
-    """The step of a chain in a graph, and the tasks that call it."""
-
-    def add_all(
-        self,
-        place: int,
-        state: Key,
-        inputs: Mapping[str, Sequence[Key]],
-        after: Sequence[Key],
+    def add_group(
+        self, place: int, chosen: Sequence[tuple[int, str]], state: Key, read: Key
     ) -> Key:
-        """Add one task in which the chain takes some blocks, one after the other.
+        """Add one call for some blocks that were read together.
 
         Parameters
         ----------
         place : int
             The place of the first of the blocks.
+        chosen : sequence of (int, str)
+            As for `take_together`.
         state : task key
-            The state before them.
-        inputs : dict of str to sequence of task keys
-            For each block, what error messages call it, and the tasks whose results
-            the step takes.
-        after : sequence of task keys
-            More tasks that the steps wait for.
+            The state before the blocks.
+        read : task key
+            The task that reads them.
 
         Returns
         -------
         task key
-            The task of the state after the blocks.
+            The key of the call.
         """
         key = self._name, place
-        lengths = {where: len(keys) for where, keys in inputs.items()}
-        refs = map(TaskRef, [self._function, state, *concat(inputs.values()), *after])
-        self._graph[key] = Task(key, _apply_all, lengths, *refs)
+        refs = map(TaskRef, [self.function, state, read])
+        self._graph[key] = Task(key, take_together, chosen, *refs)
         return key
 
 
-def _apply(where: str, function: Any, *values: Any) -> Any:
-    with noted(f"in {where}"):
-        return function(*values)
-
-
-def _apply_all(lengths: Mapping[str, int], step: Any, state: Any, *values: Any) -> Any:
-    """Take blocks, as the task that `_Steps.add_all` makes.
+def _apply(where: str, n_inputs: int, function: Any, *values: Any) -> Any:
+    """Call a function for a block, as the task that `_Calls.add` makes.
 
     Parameters
     ----------
-    lengths : dict of str to int
-        For each block, what error messages call it, and how many values it has.
-    step : callable
-        ``step(state, *values) -> state``.
-    state : object
+    where : str
+        What error messages call the block.
+    n_inputs : int
+        How many of the values the function takes.
+    function : callable
     *values
-        Those of the blocks, in order. More values were only waited for.
+        The values that it takes, then those that it only waited for.
     """
-    left = iter(values)
-    for where, n_values in lengths.items():
-        with noted(f"in {where}"):
-            state = step(state, *islice(left, n_values))
-    return state
+    with noted(f"in {where}"):
+        return function(*values[:n_inputs])
 
 
 def _same(block: Block) -> Block:

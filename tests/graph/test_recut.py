@@ -185,6 +185,10 @@ def test_nothing_is_read_before_the_fit_begins(df, no_compute):
             df[FEATURES].sample(frac=0.5, random_state=0),
             df["y"].sample(frac=0.5, random_state=0),
         ),
+        lambda df: (
+            df[FEATURES].map_partitions(lambda part: part.iloc[::-1]),
+            df["y"].map_partitions(lambda part: part.iloc[::-1]),
+        ),
     ],
 )
 def test_rows_that_depend_on_where_they_are_cut_are_refused(derive, df):
