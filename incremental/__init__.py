@@ -5,17 +5,27 @@ import warnings
 
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import Traits, traits_of
+from incremental._fit_many import fit_many
 from incremental._incremental import Incremental
 from incremental._iter_blocks import iter_blocks
 from incremental._parallel_post_fit import ParallelPostFit
+from incremental._searches import (
+    HyperbandSearchCV,
+    IncrementalSearchCV,
+    SuccessiveHalvingSearchCV,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "HyperbandSearchCV",
     "Incremental",
+    "IncrementalSearchCV",
     "ParallelPostFit",
+    "SuccessiveHalvingSearchCV",
     "Traits",
     "__version__",
+    "fit_many",
     "iter_blocks",
     "merge",
     "traits_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -401,6 +401,29 @@ optional
         -------
         _Data
         """
+        fresh, rows, others = self._check(fitted, X, y, params)
+        blocks = read_blocks(rows)
+        if "classes" in others:
+            others["classes"] = as_classes(others["classes"])
+        return _Data(fresh, rows, blocks, others)
+
+    def _check(
+        self, fitted: Estimator | None, X: Any, y: Any, params: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """Check what a fit is given.
+
+        Parameters
+        ----------
+        fitted, X, y, params
+            As for `_take`.
+
+        Returns
+        -------
+        fresh : estimator
+            A clone of the wrapper's estimator that is not fitted.
+        rows, others : dict
+            As from `_split`.
+        """
         check_learns(self.estimator)
         check_options(self.estimator)
         check_target(self.estimator, y)
@@ -413,10 +436,7 @@ optional
         X = as_documents(estimator, X)
         rows, others = self._split(estimator, X, y, params)
         check_rows(estimator, rows)
-        blocks = read_blocks(rows)
-        if "classes" in others:
-            others["classes"] = as_classes(others["classes"])
-        return _Data(fresh, rows, blocks, others)
+        return fresh, rows, others
 
     def _begin(
         self, blocks: Blocks, checkpoints: Checkpoints | None, validation: Blocks | None
@@ -468,12 +488,17 @@ optional
         )
 
     def _open(
-        self, data: _Data, blocks: Blocks, fitted: Estimator | None, y: Any
+        self,
+        data: _Data,
+        blocks: Blocks,
+        fitted: Estimator | None,
+        y: Any,
+        find: Callable[[Any, Any], Any] = find_classes,
     ) -> FitSession:
         """Return all that the passes need, with the classes of a classifier found."""
         X = data.rows["X"]
         options = Options(
-            self._with_classes(data, fitted, y),
+            self._with_classes(data, fitted, y, find),
             rows_of_batch(self.batch_size, X),
             RowShuffle(self._window) if self.shuffle_rows else None,
             self.tol is not None and not self.early_stopping,
@@ -640,7 +665,11 @@ optional
         return rows, {**others, **classes}
 
     def _with_classes(
-        self, data: _Data, fitted: Estimator | None, y: Any
+        self,
+        data: _Data,
+        fitted: Estimator | None,
+        y: Any,
+        find: Callable[[Any, Any], Any],
     ) -> dict[str, Any]:
         """Return the parameters of ``partial_fit``, with the classes if it needs them.
 
@@ -650,6 +679,8 @@ optional
         fitted : estimator or None
             An estimator that may know its classes. If it does not, they are found in y.
         y : array-like or collection, or None
+        find : callable
+            ``find(estimator, y)`` finds the classes, as `find_classes` does.
 
         Returns
         -------
@@ -662,7 +693,7 @@ optional
             return params
         classes = getattr(estimator, "classes_", None)
         if classes is None:
-            classes = find_classes(estimator, y)
+            classes = find(estimator, y)
         return {**params, "classes": classes}
 
 

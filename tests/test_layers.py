@@ -15,7 +15,14 @@ MODULES = {
 }
 # A room imports from those below it and never from beside it.
 FLOORS = [
-    {"_incremental", "_parallel_post_fit", "_iter_blocks"},
+    {
+        "_fit_many",
+        "_incremental",
+        "_iter_blocks",
+        "_parallel_post_fit",
+        "_searches",
+    },
+    {"_search"},
     {"_fit"},
     {"_predict"},
     {"_graph", "_estimators"},

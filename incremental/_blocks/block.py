@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from incremental._blocks.columns import Columns, columns_of
@@ -83,6 +83,12 @@ class Block(Mapping[str, Any]):
     def replace(self, **pieces: Any) -> Block:
         """Return this block with the given pieces in place of those of their names."""
         return Block({**self._pieces, **pieces}, self.columns, self.digest)
+
+    def only(self, names: Container[str]) -> Block:
+        """Return this block with the pieces of some names alone."""
+        pieces = {name: piece for name, piece in self._pieces.items() if name in names}
+        columns = {name: self.columns[name] for name in pieces}
+        return Block(pieces, columns, self.digest)
 
     def recognised_by(self, digest: bytes) -> Block:
         """Return this block with another digest."""

@@ -35,14 +35,12 @@ Function = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The chains of a pass, with what is done before and after their steps.
+    """The chains of a pass, with what is done after their steps.
 
     Attributes
     ----------
     chains : list of Chain
-        Their states are of type `Fitting`.
-    prepare : Preparation or None
-        What is done to each block before the steps take it. None if nothing is.
+        Their states are of type `Fitting`. They share one preparation, or have none.
     join : callable
         Makes one fitting of the last states of the chains.
     finish : callable
@@ -51,7 +49,6 @@ class Arrangement:
     """
 
     chains: list[Chain[Fitting]]
-    prepare: Preparation | None
     join: Callable[[list[Fitting]], Fitting]
     finish: Callable[[], Fitting]
 
@@ -97,9 +94,12 @@ def arrange(
     if expected is not None:
         # The first chain keeps the digests for all chains.
         first = first._replace(step=Compared(first.step, expected))
-    chains = [one._replace(step=configured(one.step)) for one in (first, *others)]
     prepare = Preparation(configured(compose_left(*work)), name) if work else None
-    return Arrangement(chains, prepare, join, finish)
+    chains = [
+        one._replace(step=configured(one.step), prepare=prepare)
+        for one in (first, *others)
+    ]
+    return Arrangement(chains, join, finish)
 
 
 def _finish(

@@ -126,14 +126,15 @@ class Passes:
             The progress at the end. If a best estimator was kept, it has become the
             estimator of the fitting.
         """
-        while not self._is_over(progress):
+        while not self.is_over(progress):
             progress = self._one_pass(progress)
         if progress.best is None:
             return progress
         best = progress.fitting._replace(estimator=progress.best)
         return replace(progress, fitting=best)
 
-    def _is_over(self, progress: Progress) -> bool:
+    def is_over(self, progress: Progress) -> bool:
+        """Tell whether no pass is left to make."""
         if progress.order:
             return False
         return (
@@ -146,19 +147,14 @@ class Passes:
         """Make one pass, or what is left of one."""
         began = time.perf_counter() - progress.seconds
         if not progress.order:
-            progress = self._draw(progress)
+            progress = self.draw(progress)
         for observer in self.observers:
             observer.begin_pass(progress)
         while not progress.stop and progress.place < len(progress.order):
             progress = self._run(progress, began)
-        fitting = progress.fitting
-        if fitting.waiting.n_rows or fitting.mixing.shares:
-            progress = replace(progress, fitting=self.end_rows(progress))
-        if progress.fitting.n_rows == 0:
-            raise ValueError("X has no rows in any block; expected at least one.")
-        progress = self._record(progress, time.perf_counter() - began)
+        progress = self.close(progress, time.perf_counter() - began)
         if self.verbose:
-            print(self._describe(progress.history[-1]))  # noqa: T201
+            print(self.describe(progress.history[-1]))  # noqa: T201
         for observer in self.observers:
             # `Checkpoints` comes last, so that it saves that an earlier one stopped.
             stop = observer.end_pass(progress) or progress.stop
@@ -198,7 +194,24 @@ class Passes:
         place = current.place if current.stop else reached
         return replace(current, fitting=fitting, place=place)
 
-    def _describe(self, record: dict[str, Any]) -> str:
+    def close(self, progress: Progress, seconds: float) -> Progress:
+        """Fit the rows that wait at the end of a pass, and record the pass.
+
+        Parameters
+        ----------
+        progress : Progress
+            All blocks of the pass are fitted.
+        seconds : float
+            How long the pass took.
+        """
+        fitting = progress.fitting
+        if fitting.waiting.n_rows or fitting.mixing.shares:
+            progress = replace(progress, fitting=self.end_rows(progress))
+        if progress.fitting.n_rows == 0:
+            raise ValueError("X has no rows in any block; expected at least one.")
+        return self._record(progress, seconds)
+
+    def describe(self, record: dict[str, Any]) -> str:
         """Return the line that is printed for the record of a pass."""
         judged = (
             f"{name} {record[name]:.6g}, "
@@ -211,7 +224,7 @@ class Passes:
             f"{record['seconds']:.1f} s"
         )
 
-    def _draw(self, progress: Progress) -> Progress:
+    def draw(self, progress: Progress) -> Progress:
         """Draw the order of the next pass, and keep the counts at its beginning."""
         order = [at for at in range(self.n_blocks) if at not in set(progress.held_out)]
         if self.shuffle:

@@ -105,7 +105,12 @@ class FitPlan:
 
 
 def plan_fit(
-    estimator: Estimator, blocks: Blocks, options: Options, *, later: bool
+    estimator: Estimator,
+    blocks: Blocks,
+    options: Options,
+    *,
+    later: bool,
+    alone: bool = True,
 ) -> FitPlan:
     """Decide which part of a pass runs in parallel. Nothing is read.
 
@@ -118,6 +123,10 @@ def plan_fit(
     options : Options
     later : bool
         Whether the first pass is over. Then only the last step of a pipeline learns.
+    alone : bool, default=True
+        Whether no other estimators learn from the same blocks beside this one.
+        Otherwise X goes through its stages once for all of them, before their own
+        steps. The parts of a bundle then learn as one chain.
 
     Returns
     -------
@@ -134,7 +143,9 @@ def plan_fit(
         )
         why = "its states merge: it learns from all blocks in parallel"
         return _log(estimator, FitPlan(blocks, learn, step, merged=True, reason=why))
-    blocks, local = blocks.without_local_stages("X")
+    local: tuple[Stage, ...] = ()
+    if alone:
+        blocks, local = blocks.without_local_stages("X")
     steps = steps_before_last(estimator) if later else leading_steps(estimator)
     rest = rest_after(estimator, len(steps))
     learn = PartialFit(
@@ -154,8 +165,8 @@ def plan_fit(
     if steps:
         through = Stage(partial(_transform, Travelling(steps)), "transform")
         plan = replace(plan, before=(*local, through))
-    alone = options.judged or has_callbacks(rest) or blocks.in_memory
-    if not alone:
+    serial = options.judged or has_callbacks(rest) or blocks.in_memory
+    if alone and not serial:
         plan = replace(plan, parts=traits_of(rest).parts)
     return _log(estimator, _place_stages(estimator, plan, options.cached_rows))
 

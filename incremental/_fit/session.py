@@ -38,6 +38,8 @@ class FitSession:
         How many blocks may be read ahead of the one being fitted.
     checkpoint_every : int or None
         How many blocks are fitted between two checkpoints; None if there are none.
+    alone : bool
+        Whether no other estimators learn from the same blocks beside this one.
     """
 
     fresh: Any
@@ -45,6 +47,7 @@ class FitSession:
     options: Options
     prefetch: Any = "auto"
     checkpoint_every: int | None = None
+    alone: bool = True
 
     def run(self, progress: Progress, watch: Watch | None) -> tuple[Fitting, int]:
         """Fit the next blocks of a pass.
@@ -71,29 +74,44 @@ class FitSession:
             # ends at the next checkpoint at the latest.
             left = self.checkpoint_every - progress.n_fitted % self.checkpoint_every
             stop = min(stop, progress.place + left)
-        plan = self._plan(progress)
+        plan = self.plan(progress)
         pass_ = arrange(plan, self.fresh, progress.fitting, self._expected(progress))
         order = progress.order[progress.place : stop]
-        together = self._small(len(order))
-        prefetch = scheduler.look_ahead(self.prefetch, plan.blocks_per_thread)
-        if self.prefetch == "auto":
-            prefetch = max(prefetch, (scheduler.n_threads + 1) * together - 1)
+        prefetch, together = self.look_ahead(plan, len(order))
         states = fold(
             plan.blocks,
             pass_.chains,
             order=order,
             prefetch=prefetch,
             together=together,
-            prepare=pass_.prepare,
             watch=None
             if watch is None
             else lambda place, load: watch(place, lambda: pass_.join(load())),
         )
-        fitting = pass_.join(states)
-        if not scheduler.shares_memory:
-            # Arrays from a worker may be read-only. Some estimators crash on these.
-            fitting = fitting._replace(estimator=copy_estimator(fitting.estimator))
-        return fitting, stop
+        return self.arrived(pass_.join(states)), stop
+
+    def arrived(self, fitting: Fitting) -> Fitting:
+        """Return a fitting that a pass yielded, ready to go on in this process."""
+        if self.blocks.scheduler.shares_memory:
+            return fitting
+        # Arrays from a worker may be read-only. Some estimators crash on these.
+        return fitting._replace(estimator=copy_estimator(fitting.estimator))
+
+    def look_ahead(self, plan: FitPlan, n_blocks: int) -> tuple[int, int]:
+        """Return how many blocks to read ahead, and how many to take at once.
+
+        Parameters
+        ----------
+        plan : FitPlan
+        n_blocks : int
+            How many blocks are fitted.
+        """
+        together = self._small(n_blocks)
+        scheduler = self.blocks.scheduler
+        prefetch = scheduler.look_ahead(self.prefetch, plan.blocks_per_thread)
+        if self.prefetch == "auto":
+            prefetch = max(prefetch, (scheduler.n_threads + 1) * together - 1)
+        return prefetch, together
 
     def _small(self, n_blocks: int) -> int:
         """Return how many blocks to take at once: several if there are many small ones.
@@ -106,15 +124,18 @@ class FitSession:
 
     def end_rows(self, progress: Progress) -> Fitting:
         """Let the estimator learn from the rows that wait at the end of a pass."""
-        plan = self._plan(progress)
+        plan = self.plan(progress)
         return arrange(plan, self.fresh, progress.fitting, None).finish()
 
-    def _plan(self, progress: Progress) -> FitPlan:
+    def plan(self, progress: Progress) -> FitPlan:
+        """Return the plan for the current pass."""
         begun = progress.fitting.estimator
         # After the first pass the steps before the last have seen all blocks.
         later = len(progress.history) > 0
         estimator = self.fresh if begun is None else begun
-        return plan_fit(estimator, self.blocks, self.options, later=later)
+        return plan_fit(
+            estimator, self.blocks, self.options, later=later, alone=self.alone
+        )
 
     def _expected(self, progress: Progress) -> bytes | None:
         """Return the digests of the blocks of the pass, in its order.

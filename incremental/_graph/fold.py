@@ -35,32 +35,6 @@ Watch = Callable[[int, Callable[[], list[Any]]], bool | None]
 Result = TypeVar("Result")
 
 
-class Chain(NamedTuple, Generic[State]):
-    """A learner that takes the blocks of a pass one after the other.
-
-    Attributes
-    ----------
-    start : object
-        The state before the first block.
-    step : callable
-        ``step(state, block)``, which returns the next state. It can be pickled. If
-        `fold` is given `prepare`, the step gets what that returns for the block.
-    uses : container of int, optional
-        The positions of the blocks that the chain takes. By default all.
-    name : str, default="partial_fit"
-        What diagnostics call the steps of the chain.
-    """
-
-    start: State
-    step: Callable[[State, Any], State]
-    uses: Container[int] | None = None
-    name: str = "partial_fit"
-
-    def takes(self, position: int) -> bool:
-        """Tell whether the chain takes the block at a position."""
-        return self.uses is None or position in self.uses
-
-
 class Preparation(NamedTuple):
     """A function of each block that runs in a task of its own before the steps.
 
@@ -76,6 +50,36 @@ class Preparation(NamedTuple):
     name: str
 
 
+class Chain(NamedTuple, Generic[State]):
+    """A learner that takes the blocks of a pass one after the other.
+
+    Attributes
+    ----------
+    start : object
+        The state before the first block.
+    step : callable
+        ``step(state, block)``, which returns the next state. It can be pickled. If
+        there is a preparation, the step gets what that returns for the block.
+    uses : container of int, optional
+        The positions of the blocks that the chain takes. By default all.
+    name : str, default="partial_fit"
+        What diagnostics call the steps of the chain.
+    prepare : Preparation, optional
+        What runs on each block before the chain takes it. Chains that have the same
+        object share its tasks.
+    """
+
+    start: State
+    step: Callable[[State, Any], State]
+    uses: Container[int] | None = None
+    name: str = "partial_fit"
+    prepare: Preparation | None = None
+
+    def takes(self, position: int) -> bool:
+        """Tell whether the chain takes the block at a position."""
+        return self.uses is None or position in self.uses
+
+
 def fold(
     blocks: Blocks,
     chains: Sequence[Chain[State]],
@@ -83,7 +87,6 @@ def fold(
     order: Sequence[int],
     prefetch: int,
     together: int = 1,
-    prepare: Preparation | None = None,
     watch: Callable[[int, Callable[[], list[State]]], bool | None] | None = None,
 ) -> list[State]:
     """Let each chain take the blocks in order. The chains run beside each other.
@@ -103,8 +106,6 @@ def fold(
     together : int, default=1
         How many blocks a chain takes in one task, which is faster where blocks are
         small. At most half of ``prefetch + 1``; 1 if there is a `watch`.
-    prepare : Preparation, optional
-        What runs on each block before the chains take it.
     watch : callable, optional
         ``watch(place, load)`` is called when all chains have taken the block at a
         place, in the order of the places. ``load()`` returns the states of the chains
@@ -119,7 +120,7 @@ def fold(
     scheduler = blocks.scheduler
     watched = watch is not None
     size = 1 if watched else max(min(together, (prefetch + 1) // 2), 1)
-    pass_ = _Pass(blocks, chains, order, prefetch, size, prepare, watched=watched)
+    pass_ = _Pass(blocks, chains, order, prefetch, size, watched=watched)
     if scheduler.is_remote:
         return _run_remotely(scheduler, pass_, watch)
     return _run_locally(scheduler, pass_, watch)
@@ -134,8 +135,6 @@ class _Pass:
         As for `fold`.
     together : int
         How many blocks a chain takes in one task.
-    prepare
-        As for `fold`.
     watched : bool
         Whether `taken` is needed.
 
@@ -156,7 +155,6 @@ class _Pass:
         order: Sequence[int],
         prefetch: int,
         together: int,
-        prepare: Preparation | None,
         *,
         watched: bool,
     ) -> None:
@@ -165,7 +163,8 @@ class _Pass:
         self._waits = not blocks.scheduler.shares_memory or len(chains) > 1
         self._assemble = blocks.assembly
         self._token = uuid4().hex
-        self._prepare = self._prepared_by(prepare)
+        self._shared = self._assembled()
+        self._prepared = self._preparations()
         self._steps = [
             _Calls(self.graph, chain.name, self._step(chain)) for chain in chains
         ]
@@ -213,14 +212,12 @@ class _Pass:
         block : PlannedBlock
             The tasks that read it, which are in the graph already.
         """
-        inputs = block.outputs
-        if self._prepare is not None:
-            inputs = [self._prepare.add(place, block.where, inputs)]
+        inputs = self._inputs(place, at, block)
         # A step may change its state in place. So it waits until `watch` has seen it.
         after = self.taken[-1:] if self._joins else []
         before = self._states[-1]
         states = [
-            step.add(place, block.where, [state, *inputs], after)
+            step.add(place, block.where, [state, *inputs[id(chain.prepare)]], after)
             if chain.takes(at)
             else state
             for chain, step, state in zip(
@@ -236,7 +233,12 @@ class _Pass:
     def _reads_of(
         self, plan: Plan, groups: Sequence[Sequence[tuple[int, PlannedBlock]]]
     ) -> list[Reads] | None:
-        """Return the tasks that read each group, if one task can run them."""
+        """Return the tasks that read each group, if one task can run them.
+
+        It prepares the blocks too. So it cannot if chains have different preparations.
+        """
+        if len({id(chain.prepare) for chain in self._chains}) > 1:
+            return None
         return separate(
             [merge(*(plan.tasks(block) for _, block in group)) for group in groups]
         )
@@ -264,7 +266,7 @@ class _Pass:
         where = [block.where for _, block in group]
         outputs = [block.outputs for _, block in group]
         key = f"read-{self._token}", first
-        prepare = self._prepare and TaskRef(self._prepare.function)
+        prepare = self._prepares and TaskRef(self._prepares.function)
         needs = map(TaskRef, reads.needs)
         waits = None if gate is None else TaskRef(gate)
         read = ReadTogether(reads, outputs, where)
@@ -282,18 +284,55 @@ class _Pass:
         # No gate is on a state between the blocks of a group.
         self._states += [states] * len(group)
 
-    def _prepared_by(self, prepare: Preparation | None) -> _Calls | None:
-        """Return the calls that prepare blocks.
+    def _inputs(
+        self, place: int, position: int, block: PlannedBlock
+    ) -> dict[int, list[Key]]:
+        """Return the tasks whose results steps take for a block, by preparation."""
+        read = block.outputs
+        if self._shared is not None:
+            read = [self._shared.add(place, block.where, read)]
+        wanted = {id(one.prepare) for one in self._chains if one.takes(position)}
+        return {
+            which: [self._prepared[which].add(place, block.where, read)]
+            if which in self._prepared
+            else read
+            for which in wanted
+        }
 
-        None if there is nothing to prepare. Then the steps make the block themselves.
+    @property
+    def _prepares(self) -> _Calls | None:
+        """What prepares blocks for all chains, if their preparation is the same."""
+        return self._shared or self._prepared.get(id(self._chains[0].prepare))
+
+    def _assembled(self) -> _Calls | None:
+        """Return the calls that make blocks in tasks that all chains share.
+
+        None if X goes through nothing, or if all chains share one preparation, which
+        then makes the blocks too. Without preparation the steps make them.
         """
-        if prepare is None and not self._assemble.has_stages:
+        first = self._chains[0].prepare
+        alike = first is not None and all(c.prepare is first for c in self._chains)
+        if alike or not self._assemble.has_stages:
             return None
-        function, name = prepare or Preparation(_same, "transform")
-        return _Calls(self.graph, name, _OnPieces(function, self._assemble))
+        return _Calls(self.graph, "transform", _OnPieces(_same, self._assemble))
+
+    def _preparations(self) -> dict[int, _Calls]:
+        """Return the calls of each preparation, by the identity of the preparation."""
+        found = {id(one.prepare): one.prepare for one in self._chains}
+        return {
+            which: _Calls(
+                self.graph,
+                prepare.name,
+                _OnPieces(prepare.function, self._assemble)
+                if self._shared is None
+                else prepare.function,
+            )
+            for which, prepare in found.items()
+            if prepare is not None
+        }
 
     def _step(self, chain: Chain[Any]) -> Callable[..., Any]:
-        if self._prepare is not None:
+        if chain.prepare is not None or self._shared is not None:
             return chain.step
         return _StepOnPieces(chain.step, self._assemble)
 

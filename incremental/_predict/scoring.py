@@ -10,6 +10,7 @@ outputs are computed. Tested with scikit-learn 1.6 and 1.9.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, NamedTuple
@@ -303,6 +304,107 @@ def score_held_out(
 # The methods that a scorer may call if it does not say which. The blocks are read once
 # for the outputs of all of them and y.
 _RESPONSES = ("predict", "predict_proba", "decision_function")
+
+
+class Scored(NamedTuple):
+    """The score of one of several estimators.
+
+    Attributes
+    ----------
+    score : float
+        NaN if there is an error.
+    seconds : float
+        How long its predictions took.
+    error : str or None
+        The error that it raised.
+    """
+
+    score: float
+    seconds: float
+    error: str | None = None
+
+
+def score_many(
+    scorer: Scorer | None,
+    estimators: Sequence[Estimator],
+    blocks: Blocks,
+    order: Sequence[int],
+    *,
+    may_fail: bool,
+) -> list[Scored]:
+    """Score several fitted estimators on some blocks, in one read for all.
+
+    Parameters
+    ----------
+    scorer : callable or None
+        ``scorer(estimator, X, y)``. It gets None as X, because X is not gathered. None
+        for the estimators' own scores, which are computed block by block.
+    estimators : sequence of estimator
+    blocks : Blocks
+        The blocks of X, and perhaps of y. What else they have is not used.
+    order : sequence of int
+        Positions of the blocks to score on.
+    may_fail : bool
+        Whether errors are returned and not raised.
+
+    Returns
+    -------
+    list of Scored
+        In the order of the estimators.
+    """
+    asked: list[Callable[[Block], Any]] = []
+    ends: list[Callable[[list[Any]], float]] = []
+    for one in estimators:
+        if scorer is None:
+            score, finish = score_of(one)
+            asked.append(partial(_score_block, one, score))
+            ends.append(partial(_finish, finish))
+        else:
+            calls: dict[str, Any] = {name: {} for name in _responses(scorer, one)}
+            asked.append(partial(_respond, one, calls))
+            ends.append(partial(_score_outputs, scorer, one))
+    function = configured(partial(_ask_each, asked, may_fail))
+    parts = map_blocks(blocks, function, name="score", order=order)
+    return [
+        _scored(end, list(own), may_fail)
+        for end, own in zip(ends, zip(*parts, strict=True), strict=True)
+    ]
+
+
+def _ask_each(
+    asked: Sequence[Callable[[Block], Any]], may_fail: bool, block: Block
+) -> list[tuple[Any, float, str | None]]:
+    """Return what each function yields for a block, its seconds, and its error."""
+    taken = block.only(("X", "y"))
+    return [_timed(partial(one, taken), may_fail) for one in asked]
+
+
+def _timed(call: Callable[[], Any], may_fail: bool) -> tuple[Any, float, str | None]:
+    began = time.perf_counter()
+    try:
+        result, error = call(), None
+    except Exception as raised:
+        if not may_fail:
+            raise
+        result, error = None, f"{type(raised).__name__}: {raised}"
+    return result, time.perf_counter() - began, error
+
+
+def _scored(
+    end: Callable[[list[Any]], float],
+    parts: list[tuple[Any, float, str | None]],
+    may_fail: bool,
+) -> Scored:
+    seconds = sum(spent for _, spent, _ in parts)
+    errors = [error for *_, error in parts if error is not None]
+    if not errors:
+        results = [part for part, *_ in parts]
+        score, spent, error = _timed(partial(end, results), may_fail)
+        seconds += spent
+        if error is None:
+            return Scored(score, seconds)
+        errors = [error]
+    return Scored(float("nan"), seconds, errors[0])
 
 
 def _responses(scorer: Scorer, estimator: Estimator) -> list[str]:

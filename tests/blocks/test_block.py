@@ -52,3 +52,11 @@ def test_a_block_pickles():
     copied = pickle.loads(pickle.dumps(block))
     np.testing.assert_array_equal(copied["X"], X)
     assert (copied.columns, copied.digest) == ({"X": 5}, b"1")
+
+
+def test_only_some_pieces_of_a_block_keep_its_columns():
+    block = Block({"X": np.ones((2, 3)), "y": np.arange(2)})
+    taken = block.only(("X",))
+    assert list(taken) == ["X"]
+    assert taken["X"] is block["X"]
+    assert taken.columns == {"X": block.columns["X"]}

@@ -325,10 +325,10 @@ def test_calls_are_not_named_like_what_holds_their_function():
         return get_sync(graph, keys, **kwargs)
 
     prepare = Preparation(lambda block: block, "prepare")
-    chain = Chain([], collect, name="collect")
+    chain = Chain([], collect, name="collect", prepare=prepare)
     with dask.config.set(scheduler=get):
         blocks = settle(read_blocks({"X": Source(3).array}))
-        fold(blocks, [chain], order=range(3), prefetch=1, prepare=prepare)
+        fold(blocks, [chain], order=range(3), prefetch=1)
     names = {True: set(), False: set()}
     for key in graphs[-1]:
         names[isinstance(key, tuple)].add(key_split(key))
@@ -578,3 +578,31 @@ def test_many_small_blocks_are_taken_together():
         model.fit(X)
     assert count_fitted(profiler) == 32
     assert model.history_[0]["blocks"] == 320
+
+
+def _double(block):
+    return block.replace(X=2 * block["X"])
+
+
+def test_each_chain_takes_what_its_own_preparation_makes_of_one_read():
+    source = Source(4)
+    blocks = settle(read_blocks({"X": source.array}))
+    doubled = Preparation(_double, "double")
+    chains = [Chain([], collect), Chain([], collect, prepare=doubled)]
+    taken = fold(blocks, chains, order=range(4), prefetch=1)
+    assert taken == [[0.0, 1.0, 2.0, 3.0], [0.0, 2.0, 4.0, 6.0]]
+    assert set(source.reads.values()) == {1}
+
+
+def test_chains_with_the_same_preparation_share_its_tasks():
+    prepared = []
+
+    def prepare(block):
+        prepared.append(block)
+        return block
+
+    blocks = settle(read_blocks({"X": Source(4).array}))
+    shared = Preparation(prepare, "prepare")
+    chains = [Chain([], collect, prepare=shared) for _ in range(3)]
+    fold(blocks, chains, order=range(4), prefetch=1)
+    assert len(prepared) == 4

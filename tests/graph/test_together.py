@@ -36,11 +36,10 @@ def _collect(state, block):
     return (*state, *block["X"].ravel().tolist())
 
 
-def folded(X, **options):
+def folded(X, *prepares):
     blocks = settle(read_blocks({"X": X}))
-    chains = [Chain((), _collect)]
-    n = len(blocks)
-    return fold(blocks, chains, order=range(n), prefetch=9, together=5, **options)
+    chains = [Chain((), _collect, prepare=one) for one in prepares or [None]]
+    return fold(blocks, chains, order=range(len(blocks)), prefetch=9, together=5)
 
 
 @pytest.mark.parametrize("chunks", [2, 3])
@@ -51,9 +50,16 @@ def test_blocks_that_share_a_read_are_taken_all_the_same(chunks, scheduler):
 
 def test_blocks_are_prepared_in_the_task_that_reads_them(scheduler):
     (state,) = folded(
-        da.arange(40, chunks=2).reshape(-1, 1), prepare=Preparation(_double, "double")
+        da.arange(40, chunks=2).reshape(-1, 1), Preparation(_double, "double")
     )
     assert state == tuple(range(0, 80, 2))
+
+
+def test_chains_with_different_preparations_take_the_same_blocks(scheduler):
+    X = da.arange(40, chunks=2).reshape(-1, 1)
+    doubled, plain = folded(X, Preparation(_double, "double"), None)
+    assert plain == tuple(range(40))
+    assert doubled == tuple(range(0, 80, 2))
 
 
 def _double(block):
@@ -90,7 +96,7 @@ def test_an_error_of_a_read_names_its_block():
 def test_an_error_of_a_preparation_names_its_block():
     X = da.arange(40, chunks=2).reshape(-1, 1)
     with pytest.raises(ZeroDivisionError) as caught:
-        folded(X, prepare=Preparation(_fail_at_14, "fail"))
+        folded(X, Preparation(_fail_at_14, "fail"))
     assert caught.value.__notes__ == ["in block 7 (of 0 to 19), rows 14 to 15"]
 
 

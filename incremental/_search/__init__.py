@@ -1,0 +1,1 @@
+"""Many learners on one read of the blocks."""

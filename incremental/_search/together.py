@@ -1,0 +1,176 @@
+"""`learn_together`: several learners take the same blocks, each read once for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from incremental._blocks.block import Block
+from incremental._errors import noted
+from incremental._fit.chains import arrange
+from incremental._fit.plan import FitPlan
+from incremental._fit.progress import Progress
+from incremental._fit.session import FitSession
+from incremental._fit.step import Fitting
+from incremental._graph.fold import Chain, fold
+
+
+class Learner(NamedTuple):
+    """One of several learners.
+
+    Attributes
+    ----------
+    name : str
+        What error messages call it.
+    session : FitSession
+        Its fit. The sessions of all learners have the same blocks and are not alone.
+    pieces : tuple of str
+        The names of the pieces of a block that it learns from.
+    may_fail : bool, default=False
+        Whether the others go on when it raises an error.
+    """
+
+    name: str
+    session: FitSession
+    pieces: tuple[str, ...]
+    may_fail: bool = False
+
+
+class Learned(NamedTuple):
+    """The state of the chain of a learner.
+
+    Attributes
+    ----------
+    fitting : Fitting
+        What it has learned. Rows that do not fill a batch wait in it.
+    seconds : float
+        How long its steps took.
+    error : str or None
+        The error that it raised, if it may fail. It has learned nothing since.
+    """
+
+    fitting: Fitting
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class Failure(NamedTuple):
+    """What the preparation of a block yields if it raised an error."""
+
+    error: str
+
+
+def learn_together(
+    learners: Sequence[Learner], progresses: Sequence[Progress], order: Sequence[int]
+) -> list[Learned]:
+    """Let learners take some blocks in one order. Each block is read once for all.
+
+    Parameters
+    ----------
+    learners : sequence of Learner
+    progresses : sequence of Progress
+        How far each of them has come.
+    order : sequence of int
+        The positions of the blocks.
+
+    Returns
+    -------
+    list of Learned
+        The last state of each learner, in their order.
+    """
+    plans = [
+        one.session.plan(progress)
+        for one, progress in zip(learners, progresses, strict=True)
+    ]
+    ahead = [
+        one.session.look_ahead(plan, len(order))
+        for one, plan in zip(learners, plans, strict=True)
+    ]
+    states = fold(
+        learners[0].session.blocks,
+        [
+            _chain(learner, plan, progress)
+            for learner, plan, progress in zip(learners, plans, progresses, strict=True)
+        ],
+        order=order,
+        prefetch=min(prefetch for prefetch, _ in ahead),
+        together=min(together for _, together in ahead),
+    )
+    return [
+        state._replace(fitting=learner.session.arrived(state.fitting))
+        for learner, state in zip(learners, states, strict=True)
+    ]
+
+
+def _chain(learner: Learner, plan: FitPlan, progress: Progress) -> Chain[Learned]:
+    """Return the chain of a learner, which names it in errors."""
+    # A learner that is not alone has one chain, also if it is a bundle.
+    (chain,) = arrange(plan, learner.session.fresh, progress.fitting, None).chains
+    takes_all = set(learner.pieces) == set(plan.blocks.names)
+    pieces = None if takes_all else learner.pieces
+    prepare = chain.prepare
+    if prepare is not None:
+        call = _Prepare(learner.name, prepare.function, pieces, learner.may_fail)
+        prepare, pieces = prepare._replace(function=call), None
+    step = _Learn(learner.name, chain.step, pieces, learner.may_fail)
+    return Chain(Learned(chain.start), step, name=chain.name, prepare=prepare)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A function of blocks, for one of several learners.
+
+    Parameters
+    ----------
+    name : str
+        What error messages call the learner.
+    function : callable
+    pieces : tuple of str or None
+        The pieces of the block that the function gets. None if it gets all.
+    may_fail : bool
+        Whether an error is returned and not raised.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    pieces: tuple[str, ...] | None
+    may_fail: bool
+
+    def _take(self, block: Any, *state: Any) -> Any:
+        """Call the function; return a `Failure` if it raises an error and may."""
+        taken = block
+        if self.pieces is not None and isinstance(block, Block):
+            taken = block.only(self.pieces)
+        try:
+            with noted(f"while fitting {self.name}"):
+                return self.function(*state, taken)
+        except Exception as error:
+            if not self.may_fail:
+                raise
+            return Failure(f"{type(error).__name__}: {error}")
+
+
+class _Prepare(_Call):
+    """What is done to a block before a learner takes it."""
+
+    def __call__(self, block: Block) -> Any:
+        """Return what the step takes."""
+        return self._take(block)
+
+
+class _Learn(_Call):
+    """The step of a learner."""
+
+    def __call__(self, state: Learned, block: Any) -> Learned:
+        """Return the state after one more block; as it is after an error."""
+        if state.error is not None:
+            return state
+        began = time.perf_counter()
+        result = block
+        if not isinstance(block, Failure):
+            result = self._take(block, state.fitting)
+        if isinstance(result, Failure):
+            return state._replace(error=result.error)
+        return Learned(result, state.seconds + time.perf_counter() - began)

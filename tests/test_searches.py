@@ -1,0 +1,476 @@
+"""Searches: one stream of blocks for all candidates, and scikit-learn's results."""
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import loguniform
+from sklearn.base import clone
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import SGDClassifier, SGDRegressor
+from sklearn.metrics import get_scorer
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB, MultinomialNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import incremental._searches
+from incremental import (
+    HyperbandSearchCV,
+    Incremental,
+    IncrementalSearchCV,
+    ParallelPostFit,
+    SuccessiveHalvingSearchCV,
+)
+from tests.contracts import as_dask, assert_same_state, plain_loop
+from tests.estimators.test_merge import chunkings
+from tests.graph.test_fold import Source
+
+SGD = SGDClassifier(random_state=0)
+ALPHAS = {"alpha": [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0]}
+CHUNKS = (10,) * 12
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 4))
+    return X, (X[:, 0] + rng.normal(size=120) > 0).astype(int)
+
+
+@pytest.fixture(scope="module")
+def data(arrays):
+    return tuple(as_dask(one, CHUNKS) for one in arrays)
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Hold the searches that ran, with the candidates as they ended."""
+    ran = []
+    run = incremental._searches.Search.run
+
+    def watched(search, candidates):
+        run(search, candidates)
+        ran.append((search, candidates))
+
+    monkeypatch.setattr(incremental._searches.Search, "run", watched)
+    return ran
+
+
+def halving(estimator=SGD, parameters=ALPHAS, **options):
+    options = {"n_initial_parameters": "grid", "n_initial_iter": 2, **options}
+    return SuccessiveHalvingSearchCV(
+        estimator, parameters, **{"random_state": 0, **options}
+    )
+
+
+def plain(estimator=SGD, parameters=ALPHAS, **options):
+    options = {"n_initial_parameters": "grid", "max_iter": 4, **options}
+    return IncrementalSearchCV(estimator, parameters, **{"random_state": 0, **options})
+
+
+def assert_each_as_its_own_loop(ran, X, y, chunks, batch_size=None, **params):
+    """Compare each candidate with the plain loop over the blocks that it took."""
+    ((search, candidates),) = ran
+    order = [at for at in range(len(chunks)) if at not in search.held_out]
+    for one in candidates:
+        taken = (order * (one.calls // len(order) + 1))[: one.calls]
+        estimator = clone(one.learner.session.fresh)
+        expected = plain_loop(estimator, X, y, params, chunks, taken, batch_size)
+        assert_same_state(one.progress.fitting.estimator, expected)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (SGD, "alpha"),
+        (OneVsRestClassifier(SGD), "estimator__alpha"),
+        (make_pipeline(StandardScaler(), SGD), "sgdclassifier__alpha"),
+    ],
+    ids=["plain", "bundle", "pipeline"],
+)
+def test_each_candidate_is_what_its_own_fit_makes_of_its_blocks(estimator, name, ended):
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(120, 4)), rng.integers(0, 3, 120)
+    wrapper = Incremental(estimator, shuffle_blocks=False, classes=[0, 1, 2])
+    parameters = {f"estimator__{name}": ALPHAS["alpha"]}
+    search = halving(wrapper, parameters, n_initial_iter=1)
+    search.fit(as_dask(X, CHUNKS), as_dask(y, CHUNKS))
+    ((ran, candidates),) = ended
+    assert sorted(one.calls for one in candidates) == [1] * 6 + [3] * 2 + [9]
+    left = np.delete(np.arange(12), ran.held_out)
+    for one in candidates:
+        rows = np.concatenate(
+            [np.arange(10 * at, 10 * at + 10) for at in left[: one.calls]]
+        )
+        chunks = (10,) * one.calls
+        own = clone(wrapper).set_params(**one.params)
+        own.fit(as_dask(X[rows], chunks), as_dask(y[rows], chunks))
+        assert_same_state(one.progress.fitting.estimator, own.estimator_)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    chunks=chunkings(40).filter(lambda chunks: len(chunks) > 3),
+    prefetch=st.integers(0, 3),
+    test_size=st.sampled_from([None, 0.3]),
+)
+def test_candidates_are_those_of_their_own_fits_for_any_cuts(
+    chunks, prefetch, test_size
+):
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(40, 4)), rng.integers(0, 2, 40)
+    wrapper = Incremental(SGD, shuffle_blocks=False, prefetch=prefetch, classes=[0, 1])
+    search = halving(
+        wrapper,
+        {"estimator__alpha": ALPHAS["alpha"]},
+        n_initial_iter=1,
+        test_size=test_size,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        ran = []
+        run = incremental._searches.Search.run
+        patch.setattr(
+            incremental._searches.Search,
+            "run",
+            lambda self, all_: ran.append((self, all_)) or run(self, all_),
+        )
+        search.fit(as_dask(X, chunks), as_dask(y, chunks))
+    assert_each_as_its_own_loop(ran, X, y, chunks, classes=[0, 1])
+
+
+@pytest.mark.parametrize("batch_size", [7, 25])
+def test_batches_go_on_across_rungs(batch_size, arrays, data, ended):
+    wrapper = Incremental(
+        SGD, shuffle_blocks=False, batch_size=batch_size, classes=[0, 1]
+    )
+    parameters = {"estimator__alpha": ALPHAS["alpha"]}
+    halving(wrapper, parameters, n_initial_iter=1).fit(*data)
+    assert_each_as_its_own_loop(ended, *arrays, CHUNKS, batch_size, classes=[0, 1])
+
+
+def test_mixed_rows_are_all_learned_by_the_time_a_candidate_ends(data, ended):
+    wrapper = Incremental(SGD, shuffle_rows=True, prefetch=2)
+    halving(wrapper, {"estimator__alpha": ALPHAS["alpha"]}).fit(*data)
+    ((_, candidates),) = ended
+    for one in candidates:
+        assert one.progress.fitting.n_rows == 10 * one.calls
+
+
+def test_a_seed_gives_the_same_winner_on_each_scheduler(data, scheduler):
+    options = {"parameters": {"alpha": [1e-3, 0.1, 1.0]}, "n_initial_iter": 1}
+    data = [one[:40] for one in data]
+    search = halving(random_state=3, **options).fit(*data)
+    with dask.config.set(scheduler="synchronous"):
+        expected = halving(random_state=3, **options).fit(*data)
+    assert_same_state(search.best_estimator_, expected.best_estimator_)
+    np.testing.assert_array_equal(
+        search.cv_results_["test_score"], expected.cv_results_["test_score"]
+    )
+
+
+def test_each_block_is_read_once_a_pass_and_once_a_rung():
+    source = Source(10)
+    y = da.from_array(np.arange(100) % 2, chunks=10)
+    search = halving(n_initial_iter=3).fit(source.array, y)
+    # Rungs after 3, 9 and 27 blocks, of a stream of 9 blocks.
+    held_out = [at for at in source.reads if source.reads[at] == 3]
+    assert sorted(source.reads.values()) == [3] * 10
+    assert len(held_out) == 10
+    assert max(search.cv_results_["partial_fit_calls"]) == 27
+
+
+def test_held_out_blocks_are_read_once_for_each_score_of_all():
+    source = Source(10)
+    y = da.from_array(np.arange(100) % 2, chunks=10)
+    plain(max_iter=8, fits_per_score=2, test_size=0.2).fit(source.array, y)
+    assert sorted(source.reads.values()) == [1] * 8 + [4] * 2
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_no_more_blocks_live_than_the_look_ahead_and_one(prefetch):
+    source = Source(20)
+    y = da.from_array(np.arange(200) % 2, chunks=10)
+    wrapper = Incremental(SGD, prefetch=prefetch)
+    parameters = {"estimator__alpha": ALPHAS["alpha"]}
+    with dask.config.set(scheduler="threads", num_workers=2):
+        plain(wrapper, parameters, max_iter=19, fits_per_score=19).fit(source.array, y)
+    assert 1 <= source.most_live <= prefetch + 1
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy", "neg_log_loss"])
+def test_the_score_is_that_of_the_best_on_the_held_out_blocks(
+    scoring, arrays, data, ended
+):
+    estimator = SGDClassifier(loss="log_loss", random_state=0)
+    search = plain(estimator, scoring=scoring, test_size=0.3).fit(*data)
+    ((ran, _),) = ended
+    assert len(ran.held_out) == 4
+    rows = np.concatenate([np.arange(10 * at, 10 * at + 10) for at in ran.held_out])
+    X, y = arrays
+    scorer = get_scorer(scoring or "accuracy")
+    expected = scorer(search.best_estimator_, X[rows], y[rows])
+    assert search.best_score_ == pytest.approx(expected, rel=1e-12)
+    assert search.scorer_(search.best_estimator_, X[rows], y[rows]) == expected
+
+
+def test_the_results_have_the_keys_of_scikit_learn_and_load_as_a_frame(data):
+    search = plain(parameters=[{"alpha": [0.1, 1.0]}, {"eta0": [0.5]}]).fit(*data)
+    frame = pd.DataFrame(search.cv_results_)
+    assert len(frame) == 3
+    assert {
+        "model_id",
+        "params",
+        "param_alpha",
+        "param_eta0",
+        "partial_fit_calls",
+        "test_score",
+        "mean_test_score",
+        "rank_test_score",
+        "mean_partial_fit_time",
+        "mean_score_time",
+    } <= set(frame)
+    assert list(search.cv_results_["param_alpha"].mask) == [False, False, True]
+    best = search.best_index_
+    assert frame["rank_test_score"][best] == 1
+    assert search.best_params_ == frame["params"][best]
+    assert search.best_score_ == frame["test_score"].max()
+    assert search.n_splits_ == 1
+
+
+def test_the_history_has_a_record_of_each_score(data):
+    search = halving().fit(*data)
+    assert len(search.history_) == 9 + 3 + 1
+    calls = [
+        at["partial_fit_calls"] for at in search.model_history_[search.best_index_]
+    ]
+    assert calls in ([2], [2, 6], [2, 6, 18])
+    assert search.metadata_["partial_fit_calls"] == 9 * 2 + 3 * 4 + 1 * 12
+
+
+def test_the_best_of_a_rung_go_on(data):
+    search = halving().fit(*data)
+    first = [records[0]["score"] for records in search.model_history_.values()]
+    went_on = search.cv_results_["partial_fit_calls"] > 2
+    expected = np.argsort(-np.array(first), kind="stable")[:3]
+    assert sorted(np.flatnonzero(went_on)) == sorted(expected)
+    assert len(set(first)) > 1
+
+
+def test_ties_go_to_the_first(data):
+    search = halving(parameters={"alpha": [0.01] * 9}).fit(*data)
+    assert list(search.cv_results_["partial_fit_calls"]) == [18, 6, 6] + [2] * 6
+    assert plain(parameters={"alpha": [0.01] * 9}).fit(*data).best_index_ == 0
+
+
+def test_halving_ends_at_max_iter(data):
+    search = halving(max_iter=5).fit(*data)
+    assert sorted(search.cv_results_["partial_fit_calls"]) == [2] * 6 + [5] * 3
+
+
+def test_hyperband_knows_its_work_before_the_fit():
+    metadata = HyperbandSearchCV(SGD, ALPHAS, max_iter=81).metadata
+    assert metadata["n_models"] == 143
+    assert metadata["partial_fit_calls"] == 297 + 276 + 279 + 324 + 405
+    assert [one["n_models"] for one in metadata["brackets"]] == [81, 34, 15, 8, 5]
+    assert metadata["brackets"][0]["decisions"] == [1, 3, 9, 27, 81]
+
+
+def test_the_brackets_of_hyperband_learn_from_one_stream():
+    source = Source(10)
+    y = da.from_array(np.arange(100) % 2, chunks=10)
+    search = HyperbandSearchCV(
+        SGD, {"alpha": loguniform(1e-5, 1)}, max_iter=9, random_state=0
+    )
+    search.fit(source.array, y)
+    # 9 blocks to learn from, and scores of all that are due after 1, 3 and 9.
+    assert sorted(source.reads.values()) == [1] * 9 + [3]
+    assert search.metadata_ == search.metadata
+    assert len(search.cv_results_["params"]) == search.metadata["n_models"]
+
+
+def test_patience_ends_candidates_whose_score_does_not_rise(data):
+    search = plain(max_iter=60, patience=6, tol=1.1).fit(*data)
+    assert set(search.cv_results_["partial_fit_calls"]) == {7}
+    unlimited = plain(max_iter=20).fit(*data)
+    assert set(unlimited.cv_results_["partial_fit_calls"]) == {20}
+
+
+def test_patience_of_a_halving_adds_scores_and_no_cuts(data):
+    search = halving(n_initial_iter=12, patience=3, tol=1.0).fit(*data)
+    assert set(search.cv_results_["partial_fit_calls"]) == {4}
+
+
+def test_the_search_applies_the_best_lazily(data):
+    search = plain().fit(*data)
+    predicted = search.predict(data[0])
+    assert isinstance(predicted, da.Array)
+    np.testing.assert_array_equal(
+        predicted, search.best_estimator_.predict(data[0].compute())
+    )
+    assert search.score(*data) > 0.5
+    assert search.classes_.tolist() == [0, 1]
+
+
+def test_the_best_of_a_wrapper_is_a_wrapper_that_goes_on(data):
+    search = plain(Incremental(SGD), {"estimator__alpha": [0.01, 1.0]}).fit(*data)
+    assert isinstance(search.best_estimator_, Incremental)
+    assert (
+        search.best_estimator_.estimator.alpha
+        == search.best_params_["estimator__alpha"]
+    )
+    search.best_estimator_.partial_fit(*data)
+
+
+def test_candidates_whose_states_merge_learn_too(arrays):
+    X, y = arrays
+    search = plain(MultinomialNB(), {"alpha": [0.1, 1.0]}, max_iter=11)
+    search.fit(as_dask(np.abs(X), CHUNKS), as_dask(y, CHUNKS))
+    assert search.best_estimator_.class_count_.sum() == 110
+
+
+def test_a_regressor_is_scored_by_r2(arrays):
+    X, _ = arrays
+    search = plain(SGDRegressor(random_state=0), max_iter=22)
+    search.fit(as_dask(X, CHUNKS), as_dask(X @ np.arange(4.0), CHUNKS))
+    assert search.best_score_ > 0.7
+
+
+def test_an_estimator_without_y_is_scored_with_it(data):
+    search = plain(
+        MiniBatchKMeans(random_state=0, n_init=1),
+        {"n_clusters": [2, 3]},
+        scoring="adjusted_rand_score",
+    )
+    assert -1 <= search.fit(*data).best_score_ <= 1
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_weights_count_for_what_is_learned_and_not_for_the_score(
+    scoring, arrays, data, ended
+):
+    weight = np.where(arrays[1] == 1, 5.0, 0.1)
+    search = plain(scoring=scoring, max_iter=11)
+    search.fit(*data, sample_weight=as_dask(weight, CHUNKS))
+    assert search.best_estimator_.predict(arrays[0]).mean() > 0.6
+    ((ran, _),) = ended
+    (at,) = ran.held_out
+    rows = slice(10 * at, 10 * at + 10)
+    expected = search.best_estimator_.score(arrays[0][rows], arrays[1][rows])
+    assert search.best_score_ == pytest.approx(expected, rel=1e-12)
+
+
+def test_dataframes_keep_their_names(arrays):
+    frame = pd.DataFrame(arrays[0], columns=list("abcd")).assign(y=arrays[1])
+    frame = dd.from_pandas(frame, npartitions=4)
+    search = plain().fit(frame[list("abcd")], frame["y"])
+    assert list(search.feature_names_in_) == list("abcd")
+
+
+def test_verbose_prints_the_cost_of_each_rung(data, capsys):
+    halving(verbose=1).fit(*data)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(
+        "After 2 blocks: 9 candidates, 3 go on, 3 blocks read, best score "
+    )
+
+
+class Picky(SGDClassifier):
+    """Fails at the second block for some parameters, or when it predicts."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        if self.alpha == 0.1 and hasattr(self, "coef_"):
+            raise ArithmeticError("too picky")
+        return super().partial_fit(X, y, classes)
+
+    def predict(self, X):
+        if self.alpha == 10.0:
+            raise ArithmeticError("too picky to predict")
+        return super().predict(X)
+
+
+def test_a_candidate_that_raises_does_not_end_the_others(data, scheduler):
+    search = halving(Picky(random_state=0))
+    with pytest.warns(FitFailedWarning, match="2 of 9 candidates failed"):
+        search.fit(*data)
+    scores = dict(zip(ALPHAS["alpha"], search.cv_results_["test_score"], strict=True))
+    assert {alpha for alpha in scores if np.isnan(scores[alpha])} == {0.1, 10.0}
+    assert np.isfinite(search.best_score_)
+    assert search.cv_results_["rank_test_score"].max() == 8
+    failed = ALPHAS["alpha"].index(0.1)
+    # How far it came in the blocks that were read together is not known.
+    assert search.cv_results_["partial_fit_calls"][failed] == 0
+
+
+def test_error_score_raises_where_it_is_told_to(data):
+    search = halving(Picky(random_state=0), error_score="raise")
+    with pytest.raises(ArithmeticError, match="too picky") as caught:
+        search.fit(*data)
+    assert any("while fitting candidate 4" in note for note in caught.value.__notes__)
+    assert not hasattr(search, "cv_results_")
+
+
+def test_a_search_of_which_all_fail_is_an_error_and_changes_nothing(data):
+    search = halving(Picky(random_state=0)).set_params(parameters={"alpha": [0.1]})
+    with pytest.raises(ValueError, match="All 1 candidates failed.*too picky"):
+        search.fit(*data)
+    assert not hasattr(search, "cv_results_")
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        (plain(max_iter=0), "max_iter must be an integer of 1"),
+        (plain(fits_per_score=0), "fits_per_score must be"),
+        (plain(test_size=1.5), "test_size must be None or a number between 0 and 1"),
+        (plain(patience=-1), "patience must be"),
+        (plain(tol=-1), "tol must be"),
+        (plain(error_score="no"), "error_score must be"),
+        (plain(n_initial_parameters="all"), "n_initial_parameters must be 'grid' or"),
+        (halving(n_initial_iter=None), "n_initial_iter must be"),
+        (halving(aggressiveness=1), "aggressiveness must be an integer of 2"),
+        (plain(Incremental(SGD, max_iter=2)), "max_iter of the `Incremental`"),
+        (plain(Incremental(SGD, early_stopping=True)), "early_stopping"),
+        (
+            plain(Incremental(SGD), {"batch_size": [5, 6]}),
+            "batch_size must be the same",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_parameters_out_of_range_are_refused_before_any_read(
+    search, message, data, no_compute
+):
+    with pytest.raises(ValueError, match=message):
+        search.fit(*data)
+
+
+def test_estimators_that_cannot_be_searched_are_refused(data, no_compute):
+    with pytest.raises(TypeError, match="must have `partial_fit` or be"):
+        plain(ParallelPostFit(SGD)).fit(*data)
+    with pytest.raises(TypeError, match="`score` of its own"):
+        plain(MiniBatchKMeans()).fit(*data)
+
+
+def test_a_single_block_is_refused(arrays):
+    with pytest.raises(ValueError, match="X has 1; expected at least 2"):
+        plain().fit(*arrays)
+
+
+def test_y_is_needed_for_the_default_score(data):
+    with pytest.raises(ValueError, match="y must be given"):
+        plain().fit(data[0])
+
+
+def test_searches_are_cloned_and_known_as_what_they_search():
+    search = clone(halving(GaussianNB(), {"var_smoothing": [1e-9]}))
+    assert search.get_params()["n_initial_iter"] == 2
+    assert search.__sklearn_tags__().estimator_type == "classifier"
+    with pytest.raises(AttributeError):
+        search.best_score_  # noqa: B018
