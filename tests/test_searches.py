@@ -468,7 +468,7 @@ def test_y_is_needed_for_the_default_score(data):
         plain().fit(data[0])
 
 
-def test_searches_are_cloned_and_known_as_what_they_search():
+def test_searches_are_cloned_and_are_what_they_search():
     search = clone(halving(GaussianNB(), {"var_smoothing": [1e-9]}))
     assert search.get_params()["n_initial_iter"] == 2
     assert search.__sklearn_tags__().estimator_type == "classifier"

@@ -239,7 +239,7 @@ def test_the_classes_of_a_categorical_y_of_polars_are_found_in_it():
         assert list(wrapper.classes_) == ["n", "p"]
 
 
-def test_made_up_rows_of_objects_hold_numbers_as_well():
+def test_example_rows_of_objects_hold_numbers_as_well():
     with dask.config.set({"dataframe.convert-string": False}):
         lazy = dd.from_pandas(FRAME.astype(object), npartitions=3)
     model = Incremental(ESTIMATOR, shuffle_blocks=False).fit(lazy, LAZY["series"] > 5)

@@ -150,7 +150,7 @@ def test_what_is_lazy_beside_an_x_in_memory_is_computed(kind):
     np.testing.assert_array_equal(z, [1, 2, 3, 4])
 
 
-def test_what_is_known_to_have_other_rows_than_an_x_in_memory_is_refused(no_compute):
+def test_other_lengths_than_those_of_an_x_in_memory_are_refused(no_compute):
     with pytest.raises(ValueError, match=r"y has shape \(5,\) but X has 4 rows"):
         read_blocks({"X": np.ones((4, 2)), "y": da.ones(5, chunks=2)})
 

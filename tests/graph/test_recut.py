@@ -66,7 +66,7 @@ def test_all_rows_pair(derive, rows, of, df):
 @counted
 @pytest.mark.parametrize("of", [np.asarray, list, pd.Series, da.from_array])
 @pytest.mark.parametrize("lazy", ["values", "frame"])
-def test_what_has_known_lengths_is_cut_like_x(of, lazy, df):
+def test_data_of_given_lengths_are_cut_like_x(of, lazy, df):
     y, weight = np.arange(240.0), np.arange(240.0)
     X = df[FEATURES].values if lazy == "values" else df[FEATURES]
     if of is pd.Series and lazy == "frame":
