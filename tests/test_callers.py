@@ -105,6 +105,7 @@ def test_cross_val_predict(method, name, kind, rows):
     )
 
 
+@pytest.mark.slow
 @on_each_kind
 def test_cross_validate(name, kind, rows):
     ours, plain = each(name, kind, rows)
@@ -115,6 +116,7 @@ def test_cross_validate(name, kind, rows):
         assert_equal(received[f"test_{metric}"], expected[f"test_{metric}"])
 
 
+@pytest.mark.slow
 @on_each_kind
 def test_learning_curve(name, kind, rows):
     ours, plain = each(name, kind, rows)

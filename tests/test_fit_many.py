@@ -75,7 +75,7 @@ def assert_as_alone(wrappers, X, y, **params):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(
     chunks=chunkings(),
     prefetch=st.integers(0, 3),
@@ -100,7 +100,7 @@ def test_an_estimator_learns_beside_others_as_it_does_alone(
             assert_same_state(fitted.estimator_, alone.estimator_)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(
     chunks=chunkings(),
     prefetch=st.integers(0, 3),

@@ -114,7 +114,7 @@ def test_each_candidate_is_what_its_own_fit_makes_of_its_blocks(estimator, name,
         assert_same_state(one.progress.fitting.estimator, own.estimator_)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     chunks=chunkings(40).filter(lambda chunks: len(chunks) > 3),
     prefetch=st.integers(0, 3),

@@ -224,7 +224,7 @@ ESTIMATORS = [
     Wrong(
         "a class",
         lambda: wrapper(SGDClassifier).fit(array(), labels()),
-        "estimator instance|instance of scikit-learn",
+        "estimator instance, got the class SGDClassifier",
         TypeError,
     ),
     Wrong(

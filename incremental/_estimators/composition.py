@@ -271,6 +271,11 @@ def check_learns(estimator: Estimator) -> None:
     TypeError
         If one of them cannot. The message names it and says what to do.
     """
+    if isinstance(estimator, type):
+        raise TypeError(
+            f"estimator must be an estimator instance, got the class "
+            f"{estimator.__name__}. Write `{estimator.__name__}()`."
+        )
     if not _is_composite(estimator):
         if not hasattr(estimator, "partial_fit"):
             raise TypeError(

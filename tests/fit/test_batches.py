@@ -92,7 +92,7 @@ def test_what_waits_does_not_keep_its_block_in_memory():
 @pytest.mark.filterwarnings("ignore:.*PassiveAggressive.*:FutureWarning")
 @pytest.mark.filterwarnings("ignore:Class Passive.*:FutureWarning")
 @pytest.mark.parametrize("estimator", SERIAL, ids=name_of)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(chunks=chunkings(N_ROWS), batch_size=st.integers(3, 70))
 def test_the_chunks_make_no_difference(estimator, chunks, batch_size):
     X, y, params = make_data(estimator)
@@ -133,7 +133,7 @@ KINDS = [
 @pytest.mark.parametrize(
     "estimator", [SGD, MiniBatchKMeans(3, random_state=0, n_init=1)], ids=name_of
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(chunks=chunkings(N_ROWS), batch_size=st.integers(3, 40))
 def test_the_chunks_make_no_difference_to_any_kind(kind, estimator, chunks, batch_size):
     model = Incremental(estimator, shuffle_blocks=False, batch_size=batch_size)
