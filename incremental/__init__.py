@@ -6,14 +6,12 @@ import warnings
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import Traits, traits_of
 from incremental._fit_many import fit_many
+from incremental._hyperband_search import HyperbandSearchCV
 from incremental._incremental import Incremental
+from incremental._incremental_search import IncrementalSearchCV
 from incremental._iter_blocks import iter_blocks
 from incremental._parallel_post_fit import ParallelPostFit
-from incremental._searches import (
-    HyperbandSearchCV,
-    IncrementalSearchCV,
-    SuccessiveHalvingSearchCV,
-)
+from incremental._successive_halving_search import SuccessiveHalvingSearchCV
 
 __version__ = "0.1.0"
 

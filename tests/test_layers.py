@@ -16,11 +16,14 @@ MODULES = {
 # A room imports from those below it and never from beside it.
 FLOORS = [
     {
+        "_base_search",
         "_fit_many",
+        "_hyperband_search",
         "_incremental",
+        "_incremental_search",
         "_iter_blocks",
         "_parallel_post_fit",
-        "_searches",
+        "_successive_halving_search",
     },
     {"_search"},
     {"_fit"},

@@ -19,7 +19,7 @@ from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import incremental._searches
+import incremental._base_search
 from incremental import (
     HyperbandSearchCV,
     Incremental,
@@ -52,13 +52,13 @@ def data(arrays):
 def ended(monkeypatch):
     """Hold the searches that ran, with the candidates as they ended."""
     ran = []
-    run = incremental._searches.Search.run
+    run = incremental._base_search.Search.run
 
     def watched(search, candidates):
         run(search, candidates)
         ran.append((search, candidates))
 
-    monkeypatch.setattr(incremental._searches.Search, "run", watched)
+    monkeypatch.setattr(incremental._base_search.Search, "run", watched)
     return ran
 
 
@@ -134,9 +134,9 @@ def test_candidates_are_those_of_their_own_fits_for_any_cuts(
     )
     with pytest.MonkeyPatch.context() as patch:
         ran = []
-        run = incremental._searches.Search.run
+        run = incremental._base_search.Search.run
         patch.setattr(
-            incremental._searches.Search,
+            incremental._base_search.Search,
             "run",
             lambda self, all_: ran.append((self, all_)) or run(self, all_),
         )
