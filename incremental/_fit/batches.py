@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -174,19 +174,33 @@ def check_least(size: int | None, least: int, estimator: Estimator) -> None:
         )
 
 
-def in_c_order(batch: Block) -> Block:
-    """Return a batch whose tables lie in memory row by row.
+#: How a batch lies in memory: row by row, column by column, or as it comes.
+Layout = Literal["C", "F", "K"]
 
-    How its rows lay in blocks must not matter: sums over another order of values are
-    rounded differently.
+
+def in_layout(batch: Block, layout: Layout) -> Block:
+    """Return a batch whose X lies in memory in a layout, and other tables row by row.
+
+    NumPy sums tables of another memory layout in another order, which rounds
+    differently. So the layout must not depend on where blocks end.
+
+    Parameters
+    ----------
+    batch : Block
+    layout : {"C", "F", "K"}
+        ``"K"`` leaves the batch as it is.
     """
-    return batch.replace(**{name: _in_c_order(batch[name]) for name in batch})
+    if layout == "K":
+        return batch
+    return batch.replace(
+        **{name: _lying(batch[name], layout if name == "X" else "C") for name in batch}
+    )
 
 
-def _in_c_order(piece: Any) -> Any:
+def _lying(piece: Any, layout: Layout) -> Any:
     if type(piece) is np.ndarray:
-        return np.ascontiguousarray(piece)
+        return np.asarray(piece, order=layout)
     if is_one_array(piece):
-        values = np.ascontiguousarray(piece.to_numpy())
+        values = np.asarray(piece.to_numpy(), order=layout)
         return type(piece)(values, piece.index, piece.columns, copy=False)
     return piece

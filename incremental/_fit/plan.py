@@ -20,7 +20,7 @@ from incremental._estimators.copying import Travelling, writes_to_input
 from incremental._estimators.merge import merges
 from incremental._estimators.parts import Parts
 from incremental._estimators.traits import has_callbacks, traits_of
-from incremental._fit.batches import Batching
+from incremental._fit.batches import Batching, Layout
 from incremental._fit.row_shuffle import RowShuffle
 from incremental._fit.step import PartialFit, Step
 from incremental._graph.blocks import Blocks
@@ -157,6 +157,7 @@ def plan_fit(
         options.shuffle,
         classes=options.params.get("classes"),
         in_place=in_place,
+        layout=_layout(rest, blocks, options),
         checks=checks,
     )
     plan = FitPlan(
@@ -169,6 +170,18 @@ def plan_fit(
     if alone and not serial:
         plan = replace(plan, parts=traits_of(rest).parts)
     return _log(estimator, _place_stages(estimator, plan, options.cached_rows))
+
+
+def _layout(learner: Estimator, blocks: Blocks, options: Options) -> Layout:
+    """Return how batches lie in memory, so that the result does not depend on blocks.
+
+    Scores may depend on it even if what the estimator learns does not.
+    """
+    if options.batch_size is None:
+        return "K"
+    if traits_of(learner).learns_row_by_row and not options.judged:
+        return "K"
+    return "F" if blocks.lies_by_columns("X") else "C"
 
 
 def _log(estimator: Estimator, plan: FitPlan) -> FitPlan:

@@ -33,7 +33,7 @@ from incremental._estimators.copying import (
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import traits_of
-from incremental._fit.batches import WHOLE_BLOCKS, Batching, Waiting, in_c_order
+from incremental._fit.batches import WHOLE_BLOCKS, Batching, Layout, Waiting, in_layout
 from incremental._fit.classes import check_classes
 from incremental._fit.row_shuffle import Mixing, RowShuffle
 from incremental._graph.sizes import held_bytes
@@ -190,6 +190,8 @@ class Step:
         Whether the estimator may be changed in place. It may where each step runs
         once, in this process. Elsewhere a copy is fitted, because a step may run
         twice, and the block is aligned, because it came from another process.
+    layout : {"C", "F", "K"}
+        How the X of a batch lies in memory; ``"K"`` if that makes no difference.
     checks : bool
         Whether to compare each block with the first one. False for data in memory:
         they are one block, which scikit-learn checks itself.
@@ -201,6 +203,7 @@ class Step:
     within: Sequence[Stage] = ()
     classes: Any = None
     in_place: bool = True
+    layout: Layout = "K"
     checks: bool = True
 
     def __call__(self, fitting: Fitting, block: Block) -> Fitting:
@@ -269,7 +272,7 @@ class Step:
         else:
             parts = iter([block])
         batches = chain.from_iterable(part.batches(size) for part in parts)
-        return map(in_c_order, batches)
+        return (in_layout(batch, self.layout) for batch in batches)
 
 
 def _copied(estimator: Any) -> Any:

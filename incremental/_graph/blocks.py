@@ -23,6 +23,7 @@ from incremental._graph.cuts import (
     cut_alike,
     depends_on_cuts,
     keeps_order,
+    made_of_dataframe,
 )
 from incremental._graph.joint import (
     optimize_together,
@@ -121,6 +122,20 @@ class Blocks:
         """
         assembly, stages = self.assembly.without_local_stages(name)
         return replace(self, assembly=assembly), stages
+
+    def lies_by_columns(self, name: str) -> bool:
+        """Tell whether a piece is made of an array that dask made of a dataframe.
+
+        Such an array lies in memory column by column.
+        """
+        if self.in_memory:
+            return False
+        read = {made.name: made.sources for made in self.assembly.outputs}[name]
+        return any(
+            made_of_dataframe(self.graph, source.keys[:1])
+            for source in self.sources
+            if not set(source.names).isdisjoint(read)
+        )
 
     def keys(self, position: int) -> list[Key]:
         """Return the keys of the tasks that yield the block at a position."""

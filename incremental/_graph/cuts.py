@@ -130,6 +130,21 @@ def calls_users_functions(graph: Graph, keys: Sequence[Key]) -> bool:
     return of_frames and not packages <= _KNOWN
 
 
+def made_of_dataframe(graph: Graph, keys: Sequence[Key]) -> bool:
+    """Tell whether tasks yield the values of partitions, as ``to_dask_array`` does.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+    keys : list of task keys
+        Tasks that yield blocks of a collection.
+    """
+    return any(
+        (_module(one), funcname(one)) == ("dask.dataframe.methods", "values")
+        for one in _functions(graph, keys)
+    )
+
+
 def _module(function: Any) -> str:
     while isinstance(function, partial):
         function = function.func

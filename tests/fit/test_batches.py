@@ -12,11 +12,13 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
 
 from incremental import Incremental, Traits, traits_of
 from incremental._blocks.block import Block
@@ -116,6 +118,11 @@ KINDS = [
     Kind("C order", np.asarray, as_dask),
     Kind("F order", np.asfortranarray, lambda X, c: as_dask(np.asfortranarray(X), c)),
     Kind(
+        "array of a frame",
+        np.asfortranarray,
+        lambda X, c: dd.from_dask_array(as_dask(X, c), columns=list("abcd")).values,
+    ),
+    Kind(
         "columns in blocks",
         np.asarray,
         lambda X, c: da.from_array(X, chunks=(tuple(c), 2)),
@@ -129,20 +136,42 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+KMEANS = MiniBatchKMeans(3, random_state=0, n_init=1)
+
+
 @pytest.mark.parametrize(
-    "estimator", [SGD, MiniBatchKMeans(3, random_state=0, n_init=1)], ids=name_of
+    ("estimator", "kind"),
+    [
+        pytest.param(estimator, kind, id=f"{name_of(estimator)}-{kind.name}")
+        for estimator in (SGD, KMEANS, IncrementalPCA(2))
+        for kind in KINDS
+        if not (kind.name == "sparse" and isinstance(estimator, IncrementalPCA))
+    ],
 )
 @settings(max_examples=3, deadline=None)
 @given(chunks=chunkings(N_ROWS), batch_size=st.integers(3, 40))
-def test_the_chunks_make_no_difference_to_any_kind(kind, estimator, chunks, batch_size):
+def test_the_chunks_make_no_difference_to_any_kind(estimator, kind, chunks, batch_size):
     model = Incremental(estimator, shuffle_blocks=False, batch_size=batch_size)
     y = (VALUES[:, 0] > 0).astype(int)
     lazy = kind.lazy(VALUES, chunks)
     model.fit(lazy, as_dask(y, chunks) if kind.name != "frame" else frame_of(y, lazy))
-    once = Incremental(estimator, shuffle_blocks=False, batch_size=batch_size)
-    once.fit(kind.plain(VALUES), y)
-    assert_same_state(model.estimator_, once.estimator_)
+    assert_same_state(model.estimator_, loop(estimator, kind, y, batch_size))
+
+
+def loop(estimator, kind, y, batch_size):
+    if kind.name != "array of a frame":
+        once = Incremental(estimator, shuffle_blocks=False, batch_size=batch_size)
+        return once.fit(kind.plain(VALUES), y).estimator_
+    # In memory, data lie row by row.
+    fitted = clone(estimator)
+    least = {IncrementalPCA: 2, MiniBatchKMeans: 3, SGDClassifier: 0}[type(estimator)]
+    for rows in gen_batches(N_ROWS, batch_size, min_batch_size=least):
+        taken = kind.plain(VALUES[rows])
+        if isinstance(estimator, SGDClassifier):
+            fitted.partial_fit(taken, y[rows], classes=[0, 1])
+        else:
+            fitted.partial_fit(taken)
+    return fitted
 
 
 def frame_of(y, lazy):

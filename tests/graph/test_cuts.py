@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 from dask.core import flatten
 
-from incremental._graph.cuts import cut_alike, depends_on_cuts, keeps_order
+from incremental._graph.cuts import (
+    cut_alike,
+    depends_on_cuts,
+    keeps_order,
+    made_of_dataframe,
+)
 from incremental._graph.joint import optimize_together, share_fused
 from tests.graph.parquet import columns
 
@@ -90,3 +95,17 @@ def test_a_statistic_of_all_blocks_does_not_keep_the_order(df):
     X, _ = columns(df)
     graph, (centred,) = read(X - X.mean(axis=0))
     assert not keeps_order(graph, centred)
+
+
+@pytest.mark.parametrize(
+    ("derive", "expected"),
+    [
+        (lambda df: df.to_dask_array(), True),
+        (lambda df: abs(df[["f0"]].values) + 1, True),
+        (lambda df: df, False),
+        (lambda df: da.ones((30, 2), chunks=(10, 2)), False),
+    ],
+)
+def test_arrays_that_dask_made_of_dataframes_are_found(derive, expected, df):
+    graph, sources = read(derive(df))
+    assert made_of_dataframe(graph, sources[0][:1]) is expected
