@@ -11,6 +11,7 @@ from incremental._incremental import Incremental
 from incremental._incremental_search import IncrementalSearchCV
 from incremental._iter_blocks import iter_blocks
 from incremental._parallel_post_fit import ParallelPostFit
+from incremental._predict.reductions import Reduction, reduction_of
 from incremental._successive_halving_search import SuccessiveHalvingSearchCV
 
 __version__ = "0.1.0"
@@ -20,12 +21,14 @@ __all__ = [
     "Incremental",
     "IncrementalSearchCV",
     "ParallelPostFit",
+    "Reduction",
     "SuccessiveHalvingSearchCV",
     "Traits",
     "__version__",
     "fit_many",
     "iter_blocks",
     "merge",
+    "reduction_of",
     "traits_of",
 ]
 

@@ -24,7 +24,8 @@ from incremental._fit.step import Fitting
 from incremental._fit_many import check_alike, check_together, open_together
 from incremental._incremental import Incremental
 from incremental._parallel_post_fit import ParallelPostFit, beside_in_memory
-from incremental._predict.scoring import as_scorer, score_of
+from incremental._predict.by_block import own_metric
+from incremental._predict.scorers import as_scorers
 from incremental._search.engine import Candidate, Search
 from incremental._search.results import history_of, results_of, work_of
 from incremental._search.schedules import Bracket, scored_every
@@ -133,10 +134,9 @@ optional
             progress = replace(progress, held_out=held_out)
             learner = learner._replace(may_fail=may_fail)
             candidates.append(Candidate(at, chosen, number, learner, passes, progress))
-        scorer = None if self.scoring is None else as_scorer(self.scoring)
         Search(
             brackets,
-            scorer,
+            as_scorers(self.scoring),
             held_out,
             float(self.error_score) if may_fail else None,
             self._patience(),
@@ -188,7 +188,8 @@ optional
 
     def _scorer(self) -> Any:
         if self.scoring is not None:
-            return as_scorer(self.scoring)
+            scorers = as_scorers(self.scoring)
+            return scorers.as_asked(scorers.by_name)
         from sklearn.metrics import check_scoring
 
         return check_scoring(self.estimator)
@@ -240,9 +241,8 @@ optional
                     )
         if self.scoring is None:
             inner = self.estimator
-            score_of(inner.estimator if isinstance(inner, Incremental) else inner)
-        else:
-            as_scorer(self.scoring)
+            own_metric(inner.estimator if isinstance(inner, Incremental) else inner)
+        as_scorers(self.scoring)
         size = self.test_size
         if size is not None and not (_is_real(size) and 0 < size < 1):
             raise ValueError(

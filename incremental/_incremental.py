@@ -64,6 +64,7 @@ from incremental._parallel_post_fit import (
     beside_in_memory,
     check_target,
 )
+from incremental._predict.scorers import as_scorers
 from incremental._typing import Estimator, Scoring
 
 # The parameters of the wrapper that the fitted estimator does not depend on.
@@ -151,6 +152,9 @@ them, default=None
         Whether to score the estimator after each pass on rows that are not fitted.
         The fit stops when the score no longer improves, and keeps the best
         estimator.
+    refit : str, default=None
+        Which of several scorers decides when to stop and which estimator is the best.
+        By default the first, of a set the first by name.
     validation_fraction : float, default=0.1
         The share of the blocks that `early_stopping` holds out. At least one block.
     validation_data : tuple of X and y, default=None
@@ -225,6 +229,7 @@ them, default=None
         tol: float | None = None,
         n_iter_no_change: int = 5,
         early_stopping: bool = False,
+        refit: str | None = None,
         validation_fraction: float = 0.1,
         validation_data: Any = None,
         verbose: int = 0,
@@ -252,6 +257,7 @@ them, default=None
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
+        self.refit = refit
         self.validation_fraction = validation_fraction
         self.validation_data = validation_data
         self.verbose = verbose
@@ -563,17 +569,20 @@ optional
         Returns
         -------
         callable or None
-            ``score(estimator, held_out) -> float``. `held_out` are the positions of the
-            blocks that are held out. None if passes are not scored.
+            ``score(estimator, held_out) -> dict``, as for `Passes`. `held_out` are the
+            positions of the blocks that are held out. None if passes are not scored.
         """
+        scorers = as_scorers(self.scoring, self.refit)
         if self.validation_data is None:
-            return partial(session.score, self.scoring) if self.early_stopping else None
+            return partial(session.score, scorers) if self.early_stopping else None
         X, y = self.validation_data
 
-        def score(estimator: Estimator, held_out: Any) -> float:
+        def score(estimator: Estimator, held_out: Any) -> dict[str, float]:
             with noted("while scoring validation_data"):
                 wrapper = ParallelPostFit(estimator, scoring=self.scoring)
-                return float(wrapper.score(X, y))
+                scores = wrapper.score(X, y)
+            scores = scores if scorers.several else {scorers.main: scores}
+            return scorers.record({name: float(one) for name, one in scores.items()})
 
         return score
 

@@ -34,11 +34,10 @@ from incremental._estimators.sklearn_types import (
 )
 from incremental._predict.map_method import map_method
 from incremental._predict.outputs import METAS
+from incremental._predict.scorers import as_scorers
 from incremental._predict.scoring import (
-    as_scorer,
-    lazy_score,
-    score_by_block,
-    score_gathered,
+    lazy_scores,
+    score_collections,
     score_in_memory,
 )
 from incremental._typing import Estimator, Method, Scoring
@@ -443,25 +442,26 @@ optional
         inner = self._inner
         if self.scoring is None and isinstance(inner, ParallelPostFit):
             return inner.score(X, y, sample_weight, compute=compute)
+        scorers = as_scorers(self.scoring)
         estimator = self._fitted_estimator()
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         self._check_labels(X)
         X, y, weight = all_without_labels(X, y, weight)
-        scorer = None if self.scoring is None else as_scorer(self.scoring)
         if is_lazy(X):
             learned = learned_columns(estimator)
             check_declared_columns(X, learned, "the fitted estimator")
         if not compute:
             rows = {"X": X, **({} if y is None else {"y": y}), **weight}
-            return lazy_score(scorer, copy.deepcopy(estimator), rows)
+            scores = lazy_scores(scorers, copy.deepcopy(estimator), rows)
+            return scorers.as_asked(scores)
         X, y, weight = beside_in_memory(X, y, weight)
         X = as_documents(estimator, X)
         if not is_lazy(X):
-            return score_in_memory(scorer, estimator, X, as_target(y), **weight)
-        if scorer is None:
-            return score_by_block(estimator, X, y, **weight)
-        rows = {"X": X} if y is None else {"X": X, "y": y}
-        return score_gathered(scorer, self, {**rows, **weight}, X)
+            scores = score_in_memory(scorers, estimator, X, as_target(y), **weight)
+        else:
+            rows = {"X": X, **({} if y is None else {"y": y}), **weight}
+            scores = score_collections(scorers, estimator, rows, X, self)
+        return scorers.as_asked(scores)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata goes to which method of the estimator.

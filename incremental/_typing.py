@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, TypeVar
 
 
@@ -28,8 +28,11 @@ class Scorer(Protocol):
         ...
 
 
-#: A name of a scorer, a scorer, or None for the estimator's own score.
-Scoring = str | Scorer | None
+#: The name of a scorer, a scorer, or None for the estimator's own score.
+OneScoring = str | Scorer | None
+
+#: The same, or several of them.
+Scoring = OneScoring | Collection[str] | Mapping[str, OneScoring]
 
 EstimatorT = TypeVar("EstimatorT")
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -20,7 +20,8 @@ from incremental._estimators.documents import as_documents
 from incremental._fit.progress import BlockFitted, Progress
 from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks, read_blocks
-from incremental._predict.scoring import OnBlocks, as_scorer
+from incremental._predict.scorers import as_scorers
+from incremental._predict.scoring import OnBlocks, score_in_memory
 from incremental._typing import Estimator
 
 
@@ -196,8 +197,13 @@ def _attributes(fitted: Any, on_blocks: OnBlocks | None) -> dict[str, Any]:
     names = ("predict", "predict_proba", "predict_log_proba", "decision_function")
     found = {name: getattr(on_blocks, name) for name in names if hasattr(fitted, name)}
     if hasattr(fitted, "score"):
-        own = fitted.scoring is None
-        found["score"] = (
-            on_blocks.score if own else partial(as_scorer(fitted.scoring), on_blocks)
-        )
+        found["score"] = partial(_score, fitted.scoring, on_blocks)
     return {**attributes, **found}
+
+
+def _score(
+    scoring: Any, on_blocks: OnBlocks, X: Any, y: Any = None, **weight: Any
+) -> Any:
+    """Score what callbacks get as the estimator."""
+    scorers = as_scorers(scoring)
+    return scorers.as_asked(score_in_memory(scorers, on_blocks, X, y, **weight))

@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from incremental._estimators.composition import last_step
-from incremental._predict.scoring import as_scorer, score_of
+from incremental._predict.by_block import own_metric
+from incremental._predict.scorers import as_scorers
 from incremental._typing import Estimator
+
+# What `history_` says of a pass beside its scores.
+_RECORDED = {"pass", "score", "loss", "seconds", "blocks", "rows"}
 
 
 def check_batch_size(batch_size: Any) -> None:
@@ -64,10 +68,14 @@ def check_passes(model: Any) -> None:
         raise ValueError(
             f"validation_data must be None or (X_val, y_val), got {type(data).__name__}"
         )
-    if model.scoring is not None:
-        as_scorer(model.scoring)
-    elif model.early_stopping or data is not None:
-        score_of(model.estimator)
+    scorers = as_scorers(model.scoring, model.refit)
+    if scorers.several and (taken := _RECORDED.intersection(scorers.by_name)):
+        raise ValueError(
+            f"scoring must not name a scorer {min(taken)!r}, got {model.scoring!r}. "
+            f"`history_` has records of the names {sorted(_RECORDED)} already."
+        )
+    if None in scorers.by_name.values() and (model.early_stopping or data is not None):
+        own_metric(model.estimator)
     if tol is not None and not model.early_stopping:
         _check_judged(model.estimator)
     where = model.checkpoint

@@ -83,8 +83,10 @@ class Passes:
     shuffle_rows : bool
         Whether rows are mixed in each pass.
     score : callable, optional
-        ``score(estimator, held_out) -> float`` scores an estimator on rows that are not
-        fitted. `held_out` are the positions of the blocks that are held out.
+        ``score(estimator, held_out) -> dict`` scores an estimator on rows that are not
+        fitted, and returns what the record of a pass says of it: the score that
+        decides, ``"score"``, and perhaps others by their names. `held_out` are the
+        positions of the blocks that are held out.
     early_stopping : bool
         Whether `score` decides when to stop and which estimator to keep.
     tol : float, optional
@@ -105,7 +107,7 @@ class Passes:
     max_iter: int = 1
     shuffle: bool = False
     shuffle_rows: bool = False
-    score: Callable[..., float] | None = None
+    score: Callable[..., dict[str, float]] | None = None
     early_stopping: bool = False
     tol: float | None = None
     n_iter_no_change: int = 5
@@ -247,10 +249,12 @@ class Passes:
         """
         fitting, before = progress.fitting, progress.before or Fitting(None)
         score = loss = None
+        scores: dict[str, float] = {}
         judged = fitting.n_judged - before.n_judged
         merit = (fitting.merit - before.merit) / judged if judged else math.nan
         if self.score is not None:
-            score = self.score(fitting.estimator, progress.held_out)
+            scores = self.score(fitting.estimator, progress.held_out)
+            score = scores["score"]
         elif self.tol is not None and not fitting.has_loss:
             score = merit
         if self.tol is not None and fitting.has_loss:
@@ -262,6 +266,7 @@ class Passes:
             "seconds": seconds,
             "blocks": progress.place,
             "rows": fitting.n_rows - before.n_rows,
+            **scores,
         }
         progress = replace(
             progress,

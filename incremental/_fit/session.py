@@ -16,8 +16,9 @@ from incremental._fit.progress import Progress
 from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks
 from incremental._graph.fold import fold
-from incremental._predict.scoring import as_scorer, score_blocks, score_held_out
-from incremental._typing import Estimator, Scoring
+from incremental._predict.scorers import Scorers
+from incremental._predict.scoring import score_held_out
+from incremental._typing import Estimator
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,13 @@ class FitSession:
         return b"".join(known.get(at, UNKNOWN) for at in progress.order)
 
     def score(
-        self, scoring: Scoring, estimator: Estimator, held_out: Sequence[int]
-    ) -> float:
+        self, scorers: Scorers, estimator: Estimator, held_out: Sequence[int]
+    ) -> dict[str, float]:
         """Score an estimator on blocks that are held out.
 
         Parameters
         ----------
-        scoring : str, callable or None
-            As for `ParallelPostFit`.
+        scorers : Scorers
         estimator : estimator
             Fitted.
         held_out : sequence of int
@@ -164,9 +164,9 @@ class FitSession:
 
         Returns
         -------
-        float
+        dict of str to float
+            What the record of a pass says of it.
         """
         with noted("while scoring the blocks that early_stopping holds out"):
-            if scoring is None:
-                return score_blocks(estimator, self.blocks, held_out)
-            return score_held_out(as_scorer(scoring), estimator, self.blocks, held_out)
+            scores = score_held_out(scorers, estimator, self.blocks, held_out)
+        return scorers.record(scores)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
-import dask.array as da
-import numpy as np
 from dask.delayed import Delayed
 from toolz import merge, partition_all
 
@@ -640,13 +638,13 @@ def map_blocks(
 def reduce_blocks(
     blocks: Blocks,
     function: Callable[[Block], Result],
-    finish: Callable[[list[Result]], float],
+    finish: Callable[[list[Result]], Any],
     *,
     name: str,
 ) -> Any:
-    """Return a lazy number that is made of what a function returns for all blocks.
+    """Return a lazy value that is made of what a function returns for all blocks.
 
-    Nothing is read before the number is computed, unless the collections are cut at
+    Nothing is read before it is computed, unless the collections are cut at
     different rows: then these are counted.
 
     Parameters
@@ -655,19 +653,19 @@ def reduce_blocks(
     function : callable
         ``function(block)``. It must pickle, and its results should be small.
     finish : callable
-        ``finish(results) -> float``. It must pickle.
+        ``finish(results)`` returns the value. It must pickle.
     name : str
         What dask's diagnostics call the tasks.
 
     Returns
     -------
-    dask array of shape ()
+    Delayed
 
     Raises
     ------
     ValueError
         If rows go through a store on disk. Whether that is safe depends on the
-        scheduler, which is known only when the number is computed.
+        scheduler, which is known only when the value is computed.
     """
     if blocks.on_disk:
         raise ValueError(
@@ -681,7 +679,7 @@ def reduce_blocks(
     graph, keys = _mapped(blocks, function, name, range(len(blocks)))
     key = f"{name}-{uuid4().hex}"
     graph[key] = Task(key, _finish, finish, *map(TaskRef, keys))
-    return da.from_delayed(Delayed(key, graph), shape=(), dtype=float)
+    return Delayed(key, graph)
 
 
 def _mapped(
@@ -698,5 +696,5 @@ def _mapped(
     return plan.with_futures(graph), keys
 
 
-def _finish(finish: Callable[[list[Any]], float], *results: Any) -> Any:
-    return np.float64(finish(list(results)))
+def _finish(finish: Callable[[list[Any]], Any], *results: Any) -> Any:
+    return finish(list(results))

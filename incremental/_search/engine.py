@@ -13,10 +13,10 @@ from incremental._estimators.copying import copy_estimator
 from incremental._fit.passes import Passes
 from incremental._fit.progress import Progress
 from incremental._fit.step import Fitting
+from incremental._predict.scorers import Scorers
 from incremental._predict.scoring import score_many
 from incremental._search.schedules import Bracket
 from incremental._search.together import Learner, learn_together
-from incremental._typing import Scorer
 
 
 @dataclass
@@ -81,8 +81,7 @@ class Search:
     Parameters
     ----------
     brackets : sequence of Bracket
-    scorer : callable or None
-        None for the estimators' own scores.
+    scorers : Scorers
     held_out : sequence of int
         The positions of the blocks to score on.
     error_score : float or None
@@ -95,7 +94,7 @@ class Search:
     """
 
     brackets: Sequence[Bracket]
-    scorer: Scorer | None
+    scorers: Scorers
     held_out: Sequence[int]
     error_score: float | None
     patience: int | None = None
@@ -190,7 +189,7 @@ class Search:
         if fittings:
             with noted("while scoring the blocks that are held out"):
                 scored = score_many(
-                    self.scorer,
+                    self.scorers,
                     [fitting.estimator for fitting in fittings.values()],
                     due[0].learner.session.blocks,
                     self.held_out,
@@ -200,7 +199,8 @@ class Search:
         for one in due:
             score, spent = self.error_score, 0.0
             if one.number in results:
-                score, spent, failure = results[one.number]
+                scores, spent, failure = results[one.number]
+                score = scores[self.scorers.main]
                 if failure is not None:
                     score, one.error = self.error_score, failure
             one.history.append(

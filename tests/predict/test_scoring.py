@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from incremental import Incremental, ParallelPostFit
-from incremental._predict.scoring import Moments, _r2
+from incremental._predict.reductions import reduction_of
 from tests.graph.test_fold import Source
 
 
@@ -90,22 +90,24 @@ def test_r2_merges_exactly_over_any_blocks(data):
     )
     weight[0] = 1
     cuts = sorted(data.draw(st.sets(st.integers(1, rows - 1))))
+    r2 = reduction_of(exact_r2)
     parts = [
-        Moments.of(*block)
+        r2.chunk(*block)
         for block in zip(
             *(np.split(a, cuts) for a in (y, predicted, weight)), strict=True
         )
     ]
     expected = exact_r2(y, predicted, sample_weight=weight)
-    total = sum(part.total for part in parts)
+    total = sum(part.total[0] for part in parts)
     if not 0 < np.max(total) < 1e-6:
-        assert _r2(parts) == pytest.approx(expected, rel=1e-7, abs=1e-7)
+        assert r2.aggregate(parts) == pytest.approx(expected, rel=1e-7, abs=1e-7)
 
 
 @pytest.mark.parametrize("predicted", [[3.0, 3.0], [3.0, 4.0]])
 def test_r2_of_a_constant_target_equals_scikit_learns(predicted):
-    y = np.array([3.0, 3.0])
-    assert _r2([Moments.of(y, np.array(predicted), None)]) == exact_r2(y, predicted)
+    y, r2 = np.array([3.0, 3.0]), reduction_of(exact_r2)
+    part = r2.chunk(y, np.array(predicted), None)
+    assert r2.aggregate([part]) == exact_r2(y, predicted)
 
 
 def test_r2_of_one_row_is_undefined(regressed):
@@ -178,7 +180,7 @@ def test_x_is_never_gathered(scoring, classified):
 
 
 def test_a_wrong_scoring_is_refused(classified):
-    wrapper = ParallelPostFit(LogisticRegression(), scoring=["f1"]).fit(*classified)
+    wrapper = ParallelPostFit(LogisticRegression(), scoring=3).fit(*classified)
     with pytest.raises(TypeError, match="scoring must be"):
         wrapper.score(*cut(*classified))
 
