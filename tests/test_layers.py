@@ -1,6 +1,7 @@
 """Imports go one way through the house, and private names enter by one door each."""
 
 import ast
+import re
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "incremental"
+GUIDE = PACKAGE.parent / ".github" / "CONTRIBUTING.md"
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -54,6 +56,21 @@ def room(module):
 
 def floor(module):
     return next(n for n, rooms in enumerate(FLOORS) if room(module) in rooms)
+
+
+def on_the_map():
+    """Yield the modules that the tables of the map name, as paths in the package."""
+    for line in GUIDE.read_text().splitlines():
+        room = ""
+        for name in re.findall(r"`([\w/]+\.py)`", line) if line[0:1] == "|" else ():
+            # `a/b.py`, `c.py`: the second one is in the room of the first.
+            room = name.rpartition("/")[0] or room
+            yield f"{room}/{name.rpartition('/')[2]}".lstrip("/")
+
+
+def test_the_map_of_the_house_has_every_module_and_no_other():
+    modules = {path.relative_to(PACKAGE).as_posix() for path in MODULES.values()}
+    assert set(on_the_map()) == modules
 
 
 @pytest.mark.parametrize("module", MODULES)

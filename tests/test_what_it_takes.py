@@ -209,13 +209,13 @@ INPUTS = [
         "xarray DataArray of dask arrays",
         labelled,
         needs="xarray",
-        note="results are labelled like X",
+        note="the rows of results are labelled like those of X",
     ),
     Input(
         "xarray Dataset of columns",
         data_set,
         needs="xarray",
-        note="results are labelled like X",
+        note="the rows of results are labelled like those of X",
     ),
     Input(
         "Polars dataframe",

@@ -1,4 +1,4 @@
-"""`Batching`: which rows of blocks that follow each other make a batch."""
+"""`Batching`: cuts the rows of consecutive blocks into batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from incremental._blocks.collections import as_collection
 from incremental._blocks.rows import is_one_array, n_rows
 from incremental._typing import Estimator
 
-#: The values in a batch of `batch_size="auto"`, and in a row whose length says nothing.
+#: How many values a batch has with `batch_size="auto"`, and how many are assumed in a
+#: row of sparse data, or of data without columns such as text.
 VALUES = 1_000_000
 VALUES_IN_SPARSE_ROW = 100
 
@@ -53,9 +54,9 @@ class Waiting(NamedTuple):
 class Batching:
     """A rule that cuts the rows of a pass into batches.
 
-    The batches depend on the rows and their order alone, not on where blocks end. An
-    estimator may need some rows at least. Then fewer rows at the end of a pass join
-    the batch before them, as with `sklearn.utils.gen_batches`.
+    With a `size`, the batches depend on the rows and their order alone. If fewer than
+    `least` rows are left at the end of a pass, they join the batch before, as with
+    `sklearn.utils.gen_batches`.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ class Batching:
         Returns
         -------
         due : list of Block
-            Each is a whole number of batches: one if there is no size.
+            Each holds one or more whole batches; exactly one if `size` is None.
         waiting : Waiting
             The rows that wait now.
         """
@@ -91,7 +92,10 @@ class Batching:
         return self._take_blocks([*waiting.blocks, block])
 
     def _take_blocks(self, blocks: list[Block]) -> tuple[list[Block], Waiting]:
-        """Return the first blocks that suffice, if those after them suffice too."""
+        """Join the fewest first blocks that make `least` rows.
+
+        Return nothing yet unless the blocks after them make `least` rows too.
+        """
         rows, end = 0, 0
         while end < len(blocks) and rows < self.least:
             rows += n_rows(blocks[end]["X"])

@@ -1,8 +1,8 @@
 """Checks of what a fit is given, as far as they need no reading.
 
-What scikit-learn's own estimators refuse is known. Other estimators may take X of other
-dimensions or types. They are left alone, and so are data in memory, which scikit-learn
-checks at once.
+The dimensions and types of X, the number of columns of y, and options are checked only
+for scikit-learn's own estimators; others may take what these refuse. If X is in memory,
+only options are checked here: scikit-learn checks the rest at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def check_rows(estimator: Estimator, rows: Mapping[str, Any]) -> None:
 
 
 def check_options(estimator: Estimator) -> None:
-    """Check the options of an estimator that its ``partial_fit`` refuses.
+    """Refuse options of an estimator that its ``partial_fit`` does not support.
 
     Raises
     ------

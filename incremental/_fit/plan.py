@@ -36,7 +36,7 @@ class Options:
     Parameters
     ----------
     params : dict
-        Parameters of ``partial_fit`` that have no entry for each row.
+        Parameters of ``partial_fit`` that are not row-wise, such as ``classes``.
     batch_size : int or None
         The number of rows of a batch. None: a batch is a block.
     shuffle : RowShuffle or None

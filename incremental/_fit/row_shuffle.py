@@ -24,7 +24,7 @@ class Mixing(NamedTuple):
     n_taken : int
         How many blocks were taken in this pass.
     largest : int
-        The rows of the largest of these blocks.
+        The number of rows of the largest block taken in this pass.
     """
 
     seed: int = 0
@@ -42,9 +42,10 @@ class Mixing(NamedTuple):
 class RowShuffle:
     """A rule that draws rows from a window of blocks, in a random order.
 
-    The rows of each block are divided at random into ``window + 1`` shares. One of
-    them is used at once, and one with each of the blocks that follow. So rows of that
-    many blocks are learned from together, and about half as many blocks are held.
+    The rows of each block are divided at random into ``window + 1`` shares. One share
+    is used at once, and one more with each of the next `window` blocks. So rows of
+    ``window + 1`` blocks are mixed, and the rows held are about those of half as many
+    blocks.
 
     Parameters
     ----------

@@ -48,14 +48,14 @@ class Fitting(NamedTuple):
         A list of parts where a chain fits parts of a bundle. None before the first
         block is merged.
     columns : dict or None
-        The columns of each piece of the first block that has rows.
+        For each piece (X, y, …), its columns in the first block that has rows.
     n_rows : int
         The number of rows fitted so far.
     merit : float
         The sum of the merits of the batches, each times the batch's number of rows.
-        The merit of a batch is the score that the estimator has on it just after it
-        learned from it. If the estimator reports a loss, it is minus the loss. 0 if
-        the estimator is not judged.
+        The merit of a batch is minus the loss that the estimator reports, or else its
+        score on the batch just after learning from it. 0 if the estimator is not
+        judged.
     n_judged : int
         The number of rows in that sum. A batch whose score is undefined is left out.
     has_loss : bool
@@ -102,7 +102,10 @@ sizeof.register(Fitting, held_bytes)
 
 
 class Learn(Protocol):
-    """A function that lets what a chain fits learn from one batch."""
+    """A function that lets the estimator of a chain learn from one batch.
+
+    In place of an estimator there may be a list of parts.
+    """
 
     def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
         """Return the fitting after one more batch."""
@@ -116,7 +119,7 @@ class PartialFit:
     Parameters
     ----------
     params : dict
-        Parameters of ``partial_fit`` that have no entry for each row.
+        Parameters of ``partial_fit`` that are not row-wise, such as ``classes``.
     passed : int
         How many steps of a pipeline X has been through already.
     judged : bool
@@ -187,9 +190,9 @@ class Step:
     classes : array-like or None
         The classes that may occur in y, if they are checked here.
     in_place : bool
-        Whether the estimator may be changed in place. It may where each step runs
-        once, in this process. Elsewhere a copy is fitted, because a step may run
-        twice, and the block is aligned, because it came from another process.
+        True where each step runs exactly once, in this process. Otherwise a step fits
+        a copy, since it may run twice, and aligns the block's arrays in memory, since
+        they came from another process.
     layout : {"C", "F", "K"}
         How the X of a batch lies in memory; ``"K"`` if that makes no difference.
     checks : bool
@@ -233,7 +236,8 @@ class Step:
             for block in rest:
                 fitting = self._batch(fitting, block)
             last = self.batching.rest(fitting.waiting)
-            # One batch, though it may be larger than the others.
+            # Its own length is the size, so that it stays one batch, even if larger
+            # than the others.
             size = n_rows(last[0]["X"]) if last and self.batching.size else None
             return self._learn(fitting._replace(waiting=Waiting()), last, size)
 

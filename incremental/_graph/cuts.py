@@ -1,7 +1,8 @@
 """Where collections of unknown lengths are cut, as far as their tasks show it.
 
-dask reads fewer columns in larger partitions. So two arrays of one dataframe, made of
-other columns, may be cut at other rows, even into as many blocks.
+The fewer columns dask reads, the larger it makes the partitions. So two arrays made of
+different columns of one dataframe may be cut at different rows, even if they have the
+same number of blocks.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _BY_PARTITION = {
     "shuffle_group_get",
 }
 
-# Packages whose other functions treat each row alone, or all rows as one table.
+# Packages whose functions, apart from those above, yield the same rows wherever
+# partitions are cut.
 _KNOWN = {
     "_operator",
     "builtins",
@@ -58,7 +60,9 @@ _KNOWN = {
 
 
 def cut_alike(graph: Graph, sources: Sequence[Sequence[Key]]) -> bool:
-    """Tell whether the tasks show no sign that collections are cut at other rows.
+    """Return False if the tasks show that collections are cut at different rows.
+
+    Return True if nothing shows it.
 
     Parameters
     ----------
@@ -69,8 +73,8 @@ def cut_alike(graph: Graph, sources: Sequence[Sequence[Key]]) -> bool:
     Returns
     -------
     bool
-        False if they have different numbers of blocks, or if these are made from
-        other numbers of parts of what is read.
+        False if they have different numbers of blocks. Also if blocks at the same
+        position need different reads, or reads of different numbers of parts.
     """
     if len({len(keys) for keys in sources}) > 1:
         return False
@@ -82,7 +86,8 @@ def cut_alike(graph: Graph, sources: Sequence[Sequence[Key]]) -> bool:
 def keeps_order(graph: Graph, keys: Sequence[Key]) -> bool:
     """Tell whether blocks take what is read in the order of the reads.
 
-    Then no block needs a read that comes after one of a later block.
+    Then each block needs consecutive reads, and begins no earlier than the last read of
+    the block before.
 
     Parameters
     ----------
@@ -113,10 +118,10 @@ def depends_on_cuts(graph: Graph, keys: Sequence[Key]) -> bool:
 
 
 def calls_users_functions(graph: Graph, keys: Sequence[Key]) -> bool:
-    """Tell whether a function that nobody knows is called with parts of a dataframe.
+    """Tell whether a function of an unknown package gets partitions of a dataframe.
 
-    Its rows may depend on where these are cut, as dask reads fewer columns in larger
-    parts. dask does not do that to arrays.
+    What it returns may depend on where these partitions are cut, and dask's optimiser
+    may cut them elsewhere. It does not do so with arrays.
 
     Parameters
     ----------
@@ -152,9 +157,10 @@ def _module(function: Any) -> str:
 
 
 def _pattern(graph: Graph, keys: Sequence[Key]) -> list[list[tuple[int, int]]]:
-    """Return for each block which reads it needs, and of how many parts these are.
+    """Return for each block the numbers of the reads that it needs.
 
-    Of several kinds of reads only those that occur most often count.
+    Each comes with the number of parts that are fused into the read. Only the most
+    frequent kind of read counts.
     """
     reads = _reads(graph, keys)
     kinds = Counter(key_split(one) for block in reads for one in set(block))

@@ -13,18 +13,23 @@ from toolz import merge, partition_all
 
 from incremental._blocks.block import Block
 from incremental._errors import noted
+from incremental._graph.block_tasks import (
+    Plan,
+    PlannedBlock,
+    flatten_pieces,
+    plan_blocks,
+)
 from incremental._graph.blocks import Blocks
-from incremental._graph.plan import Plan, PlannedBlock, flatten_pieces, plan_blocks
 from incremental._graph.recut import recut
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.shared_reductions import settle
-from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
-from incremental._graph.together import (
+from incremental._graph.small_blocks import (
     Reads,
     ReadTogether,
     separate,
     take_together,
 )
+from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
 from incremental._typing import State
 
 # ``watch(place, load)``, see `fold`.
@@ -233,7 +238,8 @@ class _Pass:
     ) -> list[Reads] | None:
         """Return the tasks that read each group, if one task can run them.
 
-        It prepares the blocks too. So it cannot if chains have different preparations.
+        That task prepares the blocks too. So the result is None if the chains have
+        different preparations. It is also None if a group needs what another one reads.
         """
         if len({id(chain.prepare) for chain in self._chains}) > 1:
             return None
@@ -305,8 +311,9 @@ class _Pass:
     def _assembled(self) -> _Calls | None:
         """Return the calls that make blocks in tasks that all chains share.
 
-        None if X goes through nothing, or if all chains share one preparation, which
-        then makes the blocks too. Without preparation the steps make them.
+        None if no such task is needed: no piece goes through stages, or all chains
+        share one preparation. The preparations then make the blocks; where a chain has
+        none, its steps do.
         """
         first = self._chains[0].prepare
         alike = first is not None and all(c.prepare is first for c in self._chains)
@@ -343,7 +350,8 @@ class _Pass:
     def _gate(self, place: int) -> Key:
         """Return a task that ends when all chains have taken all blocks before a place.
 
-        It is added to the graph if no task of a state can serve as it.
+        Where the task of a state can serve as the gate, that one is returned.
+        Otherwise a new task is added.
         """
         states = self._states[place]
         if not self._waits:

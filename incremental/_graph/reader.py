@@ -14,8 +14,8 @@ from uuid import uuid4
 from incremental._blocks.assembly import Assembly
 from incremental._blocks.block import Block
 from incremental._errors import noted
+from incremental._graph.block_tasks import flatten_pieces, literals, plan_blocks
 from incremental._graph.blocks import Blocks
-from incremental._graph.plan import flatten_pieces, literals, plan_blocks
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import Graph, Key, Task, TaskRef
 

@@ -15,8 +15,8 @@ from toolz import merge
 
 from incremental._blocks.collection import different_lengths
 from incremental._blocks.rows import is_pandas, join_rows, n_rows, take_rows
+from incremental._graph.block_tasks import Plan
 from incremental._graph.blocks import Blocks, Source
-from incremental._graph.plan import Plan
 from incremental._graph.task_spec import Graph, Key, Task, TaskRef
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from dask.utils import funcname, key_split
 from toolz import merge
 
+from incremental._graph.block_tasks import Plan, dependencies_first
 from incremental._graph.blocks import Blocks
 from incremental._graph.joint import stores
-from incremental._graph.plan import Plan, dependencies_first
 from incremental._graph.recut import recut
 from incremental._graph.schedulers import Scheduler
 from incremental._graph.task_spec import (

@@ -20,9 +20,9 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import SGDClassifier
 
 from incremental import Incremental
+from incremental._graph.block_tasks import Plan
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import Chain, Preparation, fold, map_blocks
-from incremental._graph.plan import Plan
 from incremental._graph.schedulers import active_scheduler
 from incremental._graph.shared_reductions import _statistics, settle
 

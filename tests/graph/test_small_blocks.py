@@ -9,8 +9,8 @@ import pytest
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import Chain, Preparation, fold
 from incremental._graph.shared_reductions import settle
+from incremental._graph.small_blocks import separate
 from incremental._graph.task_spec import DataNode, Task, TaskRef
-from incremental._graph.together import separate
 
 
 def test_what_several_groups_need_is_shared_if_it_is_a_value():

@@ -1,4 +1,7 @@
-"""Small blocks that are read in one task: a task costs more than to read one."""
+"""Several small blocks are read in one task.
+
+A task costs more than reading a small block.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Reads(NamedTuple):
 
 
 def separate(groups: Sequence[Graph]) -> list[Reads] | None:
-    """Separate the tasks of groups of blocks, so that each group can be read in one.
+    """Separate the tasks of groups of blocks: one task can then read each group.
 
     Parameters
     ----------
