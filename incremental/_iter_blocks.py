@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from incremental._blocks.labelled import check_labels
 from incremental._graph.blocks import read_blocks
 from incremental._graph.reader import BlockReader
 from incremental._graph.schedulers import active_scheduler
+from incremental._typing import Data, Piece, Prefetch, RandomState
 
 # Another number means that `state_dict` returns something else.
 _FORMAT = 1
@@ -105,11 +106,11 @@ class iter_blocks:  # noqa: N801
 
     def __init__(
         self,
-        *collections: Any,
+        *collections: Data,
         shuffle: bool = False,
-        random_state: Any = None,
-        prefetch: Any = 2,
-        shard: Any = None,
+        random_state: RandomState = None,
+        prefetch: Prefetch = 2,
+        shard: Sequence[int] | None = None,
     ) -> None:
         if not collections:
             raise TypeError("iter_blocks takes at least one collection, got none.")
@@ -142,7 +143,7 @@ class iter_blocks:  # noqa: N801
         index, count = self._shard
         return len(range(index, len(self._blocks), count))
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Iterator[tuple[Piece, ...]]:
         current = self._loaded or self._begin()
         self._pass, self._loaded = current, None
         # Without blocks nothing is read, not even a statistic of all data.
@@ -218,7 +219,7 @@ class iter_blocks:  # noqa: N801
         index, count = self._shard
         return order[index::count]
 
-    def _read(self, order: list[int], current: _Pass) -> Iterator[tuple[Any, ...]]:
+    def _read(self, order: list[int], current: _Pass) -> Iterator[tuple[Piece, ...]]:
         """Yield blocks of a pass, and count them.
 
         Parameters
@@ -281,7 +282,7 @@ class iter_blocks:  # noqa: N801
             )
 
 
-def _check_shard(shard: Any) -> tuple[int, int]:
+def _check_shard(shard: Sequence[int] | None) -> tuple[int, int]:
     """Return the index of a shard and the number of shards.
 
     Parameters
@@ -306,11 +307,11 @@ def _check_shard(shard: Any) -> tuple[int, int]:
     return int(shard[0]), int(shard[1])
 
 
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _to_keep(random_state: Any) -> int | np.random.RandomState:
+def _to_keep(random_state: RandomState) -> int | np.random.RandomState:
     """Return an int as it is, and otherwise a generator that is not NumPy's global one.
 
     What the next orders are must not depend on who else draws from the global one.
@@ -322,7 +323,7 @@ def _to_keep(random_state: Any) -> int | np.random.RandomState:
     return np.random.RandomState(rng.randint(2**31)) if is_global else rng
 
 
-def _state_of(random_state: Any) -> dict[str, Any] | None:
+def _state_of(random_state: RandomState) -> dict[str, Any] | None:
     """Return the state of a generator, in what JSON knows. None if it is not one."""
     if not isinstance(random_state, np.random.RandomState):
         return None
@@ -358,7 +359,7 @@ def _different_rows(loaded: list[int] | None, own: list[int] | None) -> list[str
     ][:1]
 
 
-def _hand_over(current: _Pass, block: Block) -> tuple[Any, ...]:
+def _hand_over(current: _Pass, block: Block) -> tuple[Piece, ...]:
     """Count a block that the caller gets, and return its pieces."""
     current.n_yielded += 1
     return tuple(block.values())

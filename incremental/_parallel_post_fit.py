@@ -9,6 +9,7 @@ from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from sklearn.base import clone
+from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from incremental._blocks.collections import in_memory_with_first, is_lazy
@@ -40,7 +41,7 @@ from incremental._predict.scoring import (
     score_collections,
     score_in_memory,
 )
-from incremental._typing import Estimator, Method, Scoring
+from incremental._typing import Data, Estimator, Method, Piece, Scoring
 
 
 def _estimator_has(name: str) -> Callable[[Any], bool]:
@@ -74,7 +75,7 @@ def _post_fit(shape: str) -> Callable[[Method], Method]:
         name = stub.__name__
 
         @wraps(stub)
-        def method(self: ParallelPostFit, X: Any, **params: Any) -> Any:
+        def method(self: ParallelPostFit, X: Data, **params: Any) -> Data:
             return self._apply(name, X, params)
 
         method.__doc__ = f"""{stub.__doc__}
@@ -94,7 +95,7 @@ def _post_fit(shape: str) -> Callable[[Method], Method]:
     return make
 
 
-def _check_in_memory(X: Any) -> None:
+def _check_in_memory(X: Data) -> None:
     """Check that X is no dask collection.
 
     Raises
@@ -111,14 +112,14 @@ def _check_in_memory(X: Any) -> None:
 
 
 def beside_in_memory(
-    X: Any, y: Any, params: dict[str, Any]
-) -> tuple[Any, Any, dict[str, Any]]:
+    X: Data, y: Data, params: dict[str, Any]
+) -> tuple[Data, Data, dict[str, Any]]:
     """Compute y and parameters of a fit that are lazy, if X is in memory."""
     computed = in_memory_with_first({"X": X, "y": y}, params)
     return computed.pop("X"), computed.pop("y"), computed
 
 
-def check_target(estimator: Estimator, y: Any) -> None:
+def check_target(estimator: Estimator, y: Data) -> None:
     """Check that y is given if the estimator needs it.
 
     Raises
@@ -194,9 +195,9 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         estimator: Any,
         *,
         scoring: Scoring = None,
-        predict_meta: Any = None,
-        predict_proba_meta: Any = None,
-        transform_meta: Any = None,
+        predict_meta: Piece = None,
+        predict_proba_meta: Piece = None,
+        transform_meta: Piece = None,
     ) -> None:
         self.estimator = estimator
         self.scoring = scoring
@@ -204,7 +205,7 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         self.predict_proba_meta = predict_proba_meta
         self.transform_meta = transform_meta
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+    def fit(self, X: Data, y: Data = None, **params: Any) -> Self:
         """Fit a clone of the estimator on data in memory.
 
         If the estimator needs no fit or is frozen, X and y may also be dask
@@ -250,7 +251,7 @@ optional
         return self
 
     @available_if(_estimator_has("partial_fit"))
-    def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+    def partial_fit(self, X: Data, y: Data = None, **params: Any) -> Self:
         """Let a copy of the estimator learn from one more block in memory.
 
         It goes on from what the estimator has learned. An `Incremental` takes dask
@@ -293,7 +294,7 @@ optional
         return self
 
     @available_if(_estimator_has("transform"))
-    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit_transform(self, X: Data, y: Data = None, **params: Any) -> Data:
         """Fit, then transform X, as the estimator itself does it.
 
         Parameters
@@ -310,7 +311,7 @@ optional
         return self._fit_and("transform", X, y, params)
 
     @available_if(_can_fit_predict)
-    def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit_predict(self, X: Data, y: Data = None, **params: Any) -> Data:
         """Fit, then predict the cluster or label of each row of X.
 
         Parameters
@@ -327,43 +328,43 @@ optional
         return self._fit_and("predict", X, y, params)
 
     @_post_fit("(n_samples,) or (n_samples, n_outputs)")
-    def predict(self, X: Any, **params: Any) -> Any:
+    def predict(self, X: Data, **params: Any) -> Data:
         """Predict the target of each row."""
 
     @_post_fit("(n_samples, n_classes), or a list of them")
-    def predict_proba(self, X: Any, **params: Any) -> Any:
+    def predict_proba(self, X: Data, **params: Any) -> Data:
         """Predict the probability of each class."""
 
     @_post_fit("(n_samples, n_classes), or a list of them")
-    def predict_log_proba(self, X: Any, **params: Any) -> Any:
+    def predict_log_proba(self, X: Data, **params: Any) -> Data:
         """Predict the logarithm of the probability of each class."""
 
     @_post_fit("(n_samples, n_classes)")
-    def predict_joint_log_proba(self, X: Any, **params: Any) -> Any:
+    def predict_joint_log_proba(self, X: Data, **params: Any) -> Data:
         """Predict the joint log-probability of each row and class."""
 
     @_post_fit("(n_samples,) or (n_samples, n_classes)")
-    def decision_function(self, X: Any, **params: Any) -> Any:
+    def decision_function(self, X: Data, **params: Any) -> Data:
         """Compute the decision function of each row."""
 
     @_post_fit("(n_samples,)")
-    def score_samples(self, X: Any, **params: Any) -> Any:
+    def score_samples(self, X: Data, **params: Any) -> Data:
         """Score each row, for example by its log-likelihood."""
 
     @_post_fit("(n_samples, n_features_out)")
-    def transform(self, X: Any, **params: Any) -> Any:
+    def transform(self, X: Data, **params: Any) -> Data:
         """Transform each row."""
 
     @_post_fit("(n_samples, n_features)")
-    def inverse_transform(self, X: Any, **params: Any) -> Any:
+    def inverse_transform(self, X: Data, **params: Any) -> Data:
         """Undo `transform` for each row."""
 
     @_post_fit("(n_samples, n_neighbors), or a list of two")
-    def kneighbors(self, X: Any, **params: Any) -> Any:
+    def kneighbors(self, X: Data, **params: Any) -> Data:
         """Find the nearest of the fitted rows for each row."""
 
     @_post_fit("(n_samples,) or (n_samples, n_trees)")
-    def apply(self, X: Any, **params: Any) -> Any:
+    def apply(self, X: Data, **params: Any) -> Data:
         """Find the leaf of each row in each tree."""
 
     @available_if(_estimator_has("get_feature_names_out"))
@@ -382,7 +383,7 @@ optional
         return self._fitted_estimator().get_feature_names_out(input_features)
 
     @available_if(_estimator_has("set_output"))
-    def set_output(self, *, transform: Any = None) -> Self:
+    def set_output(self, *, transform: str | None = None) -> Self:
         """Choose what `transform` yields, as scikit-learn's ``set_output`` does.
 
         Parameters
@@ -402,9 +403,9 @@ optional
     @available_if(_can_score)
     def score(
         self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
+        X: Data,
+        y: Data = None,
+        sample_weight: Data = None,
         *,
         compute: bool = True,
     ) -> Any:
@@ -479,7 +480,7 @@ optional
 
     _routes = {"fit": "fit", "score": "score"}  # noqa: RUF012
 
-    def _apply(self, name: str, X: Any, params: dict[str, Any]) -> Any:
+    def _apply(self, name: str, X: Data, params: dict[str, Any]) -> Data:
         """Call a method of the fitted estimator on X, lazily if X is lazy.
 
         Parameters
@@ -505,7 +506,7 @@ optional
         output = map_method(estimator, name, X, meta=self._meta(name), **params)
         return with_labels_of(given, output, name)
 
-    def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
+    def _fit_and(self, method: str, X: Data, y: Data, params: dict[str, Any]) -> Data:
         """Fit, then call a method on X; in one call if the estimator has one for both.
 
         Parameters
@@ -528,17 +529,18 @@ optional
         self.estimator_, self._labels = estimator, feature_labels(given)
         return with_labels_of(given, output, method)
 
-    def _check_labels(self, X: Any) -> None:
+    def _check_labels(self, X: Data) -> None:
         """Check that the features of xarray's objects are those of the fit."""
         names = getattr(self._inner, "feature_names_in_", None)
         check_feature_labels(X, vars(self).get("_labels") or names)
 
     @property
-    def _inner(self) -> Any:
+    def _inner(self) -> Estimator:
         """The fitted estimator, or the one to clone before the fit."""
-        return vars(self).get("estimator_", self.estimator)
+        inner: Estimator = vars(self).get("estimator_", self.estimator)
+        return inner
 
-    def _fitted_estimator(self) -> Any:
+    def _fitted_estimator(self) -> Estimator:
         """Return the fitted estimator; the innermost one if wrappers are nested.
 
         Raises
@@ -553,7 +555,7 @@ optional
             check_fitted(inner)
         return inner
 
-    def _meta(self, method: str) -> Any:
+    def _meta(self, method: str) -> Piece:
         """Return the user's example of what a method returns; None without one."""
         meta = getattr(self, METAS.get(method, ""), None)
         if meta is None and isinstance(self.estimator, ParallelPostFit):
@@ -569,7 +571,7 @@ optional
             return False
         return True
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = tags_of(self.estimator)
         tags.estimator_type = inner.estimator_type

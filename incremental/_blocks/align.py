@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from incremental._blocks.assembly import Assembly, Output
 from incremental._blocks.collection import Collection
 from incremental._blocks.collections import as_collection, in_memory_with_first
+from incremental._typing import Data
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Aligned:
         return Assembly(names, self.outputs)
 
 
-def align(values: Mapping[str, Any]) -> Aligned:
+def align(values: Mapping[str, Data]) -> Aligned:
     """Pair the rows of collections and cut them into blocks.
 
     Parameters

@@ -16,6 +16,7 @@ from incremental._blocks.collection import (
 from incremental._blocks.mapped_array import MappedArray
 from incremental._blocks.stages import Mapped, Stage
 from incremental._blocks.text import may_miss, without_missing
+from incremental._typing import Data, Piece
 
 
 class Array(Collection):
@@ -34,7 +35,7 @@ class Array(Collection):
         return tuple(int(rows) for rows in self.value.chunks[0])
 
     @property
-    def example(self) -> Any:
+    def example(self) -> Data:
         """The array itself, if the number of its columns is known."""
         return None if np.isnan(self.value.shape[1:]).any() else self.value
 
@@ -60,7 +61,7 @@ class Array(Collection):
         known = "unknown" if self.n_rows is None else "known"
         return f"dask array of {known} chunk sizes"
 
-    def read(self) -> Any:
+    def read(self) -> Data:
         """Return the array."""
         return self.value
 
@@ -118,8 +119,8 @@ class Array(Collection):
         return Array(whole.value.rechunk({0: wanted}, method="tasks"))
 
     def map_blocks(
-        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
-    ) -> Any:
+        self, function: Callable[..., Any], name: str, empty: Piece, *args: Any
+    ) -> Data:
         """Call a function on each block and return the results as an array.
 
         Parameters
@@ -140,7 +141,7 @@ class Array(Collection):
             new_axis=list(range(1, empty.ndim)),
         )
 
-    def made_up_rows(self) -> Iterator[Any]:
+    def made_up_rows(self) -> Iterator[Piece]:
         """Yield a row of text, if the type can hold it, one of ones, one of zeros.
 
         Raises
@@ -160,7 +161,7 @@ class Array(Collection):
             row = np.full(shape, value, dtype=X.dtype)
             yield row if isinstance(X._meta, np.ndarray) else type(X._meta)(row)
 
-    def with_text(self) -> Any:
+    def with_text(self) -> Data:
         """Return an array with empty text for missing documents; a table as it is."""
         X = self.value
         if not may_miss(X):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from incremental._blocks.block import Block
 from incremental._blocks.stages import Stage, apply_once, local_suffix
 from incremental._blocks.targets import as_target
+from incremental._typing import Piece
 
 
 class Output(NamedTuple):
@@ -45,11 +46,11 @@ class Assembly:
     names: tuple[str, ...]
     outputs: Sequence[Output]
 
-    def __call__(self, *pieces: Any) -> Block:
+    def __call__(self, *pieces: Piece) -> Block:
         """Return the block that is made of the pieces in the order of `names`."""
         read = dict(zip(self.names, pieces, strict=True))
-        made: dict[str, Any] = {}
-        results: dict[Any, Any] = {}
+        made: dict[str, Piece] = {}
+        results: dict[str, Piece] = {}
         for name, sources, stages in self.outputs:
             several = tuple(read[source] for source in sources)
             piece = several if len(several) > 1 else several[0]

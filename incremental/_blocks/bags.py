@@ -11,6 +11,7 @@ from incremental._blocks.collection import (
     map_delayed,
 )
 from incremental._blocks.text import or_empty
+from incremental._typing import Data, Piece
 
 
 class Bag(Collection):
@@ -27,13 +28,13 @@ class Bag(Collection):
         """Say that it is a bag."""
         return f"dask {type(self.value).__name__}"
 
-    def read(self) -> Any:
+    def read(self) -> Data:
         """Return a bag whose blocks are lists. Before, they may be iterators."""
         return self.value.map_partitions(list)
 
     def map_blocks(
-        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
-    ) -> Any:
+        self, function: Callable[..., Any], name: str, empty: Piece, *args: Any
+    ) -> Data:
         """Call a function on each block and return the results as an array.
 
         Parameters
@@ -44,12 +45,12 @@ class Bag(Collection):
         check_yields_array(empty, self.value)
         return map_delayed(self.read().to_delayed(), function, name, empty, args)
 
-    def made_up_rows(self) -> Iterator[Any]:
+    def made_up_rows(self) -> Iterator[Piece]:
         """Yield a document, then a mapping and a list, as hashers of features take."""
         yield ["a"]
         yield [{"a": 1}]
         yield [["a"]]
 
-    def with_text(self) -> Any:
+    def with_text(self) -> Data:
         """Return a bag with empty text in place of missing documents."""
         return self.value.map(or_empty)

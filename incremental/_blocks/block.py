@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from incremental._blocks.columns import Columns, columns_of
 from incremental._blocks.rows import by_rows, join_rows, n_rows, pick_rows, take_rows
+from incremental._typing import Piece
 
 
-class Block(Mapping[str, Any]):
+class Block(Mapping[str, Piece]):
     """One block: the same rows of several inputs, in memory.
 
     Parameters
@@ -37,7 +41,7 @@ class Block(Mapping[str, Any]):
 
     def __init__(
         self,
-        pieces: Mapping[str, Any],
+        pieces: Mapping[str, Piece],
         columns: Columns | None = None,
         digest: bytes = b"",
     ) -> None:
@@ -45,7 +49,7 @@ class Block(Mapping[str, Any]):
         self.columns = columns_of(self._pieces) if columns is None else columns
         self.digest = digest
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Piece:
         return self._pieces[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -54,7 +58,7 @@ class Block(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._pieces)
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: Piece = None) -> Piece:
         """Return a piece, or the default if there is none of that name."""
         return self._pieces.get(name, default)
 
@@ -80,7 +84,7 @@ class Block(Mapping[str, Any]):
             )
         return next(iter(counts.values()))
 
-    def replace(self, **pieces: Any) -> Block:
+    def replace(self, **pieces: Piece) -> Block:
         """Return this block with the given pieces in place of those of their names."""
         return Block({**self._pieces, **pieces}, self.columns, self.digest)
 
@@ -104,7 +108,7 @@ class Block(Mapping[str, Any]):
         taken = {name: take_rows(piece, rows) for name, piece in self._pieces.items()}
         return Block(taken, self.columns)
 
-    def pick(self, rows: Any) -> Block:
+    def pick(self, rows: NDArray[np.integer[Any]]) -> Block:
         """Return copies of rows, in the order of an array of their numbers."""
         picked = {name: pick_rows(piece, rows) for name, piece in self._pieces.items()}
         return Block(picked, self.columns)

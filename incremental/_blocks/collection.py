@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import dask
 import dask.array as da
 import numpy as np
+from dask.delayed import Delayed
 
 from incremental._blocks.rows import is_pandas
 from incremental._blocks.stages import Mapped
+from incremental._typing import Data, Piece
 
 
 class Collection(ABC):
@@ -30,7 +32,7 @@ class Collection(ABC):
     #: Whether the rows may have columns. A bag's rows are single objects.
     is_table: ClassVar[bool] = True
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Data) -> None:
         self.value = value
 
     @property
@@ -44,7 +46,7 @@ class Collection(ABC):
         return None
 
     @property
-    def example(self) -> Any:
+    def example(self) -> Data:
         """An object with the columns and types of the data; None if not known."""
         return None
 
@@ -66,7 +68,7 @@ class Collection(ABC):
         return self
 
     @property
-    def categories(self) -> Any:
+    def categories(self) -> Piece:
         """All values that may occur in the data; None if they do not declare them."""
         return None
 
@@ -75,7 +77,7 @@ class Collection(ABC):
         """Name the kind of the data, for error messages."""
 
     @abstractmethod
-    def read(self) -> Any:
+    def read(self) -> Data:
         """Return the data in the form that is read. Its blocks are those of a fit."""
 
     def with_whole_rows(self, name: str) -> Collection:
@@ -119,8 +121,8 @@ class Collection(ABC):
 
     @abstractmethod
     def map_blocks(
-        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
-    ) -> Any:
+        self, function: Callable[..., Any], name: str, empty: Piece, *args: Any
+    ) -> Data:
         """Call a function on each block and return the results as one collection.
 
         Parameters
@@ -142,15 +144,17 @@ class Collection(ABC):
         """
 
     @abstractmethod
-    def made_up_rows(self) -> Iterator[Any]:
+    def made_up_rows(self) -> Iterator[Piece]:
         """Yield made-up rows, one at a time, the likeliest to be valid first."""
 
-    def with_text(self) -> Any:
+    def with_text(self) -> Data:
         """Return the data with empty text in place of missing values."""
         return self.value
 
 
-def different_lengths(name: str, shape: Any, leader: str, rows: int) -> ValueError:
+def different_lengths(
+    name: str, shape: tuple[int, ...], leader: str, rows: int
+) -> ValueError:
     """Return the error for data with another number of rows than the leader.
 
     Parameters
@@ -171,8 +175,12 @@ def different_lengths(name: str, shape: Any, leader: str, rows: int) -> ValueErr
 
 
 def map_delayed(
-    parts: list[Any], function: Callable[..., Any], name: str, empty: Any, args: Any
-) -> Any:
+    parts: list[Delayed],
+    function: Callable[..., Any],
+    name: str,
+    empty: Piece,
+    args: Sequence[Any],
+) -> Data:
     """Call a function on blocks and return the results as an array.
 
     Parameters
@@ -206,7 +214,7 @@ def map_delayed(
     return da.concatenate(blocks, allow_unknown_chunksizes=True)
 
 
-def check_yields_array(empty: Any, value: Any) -> None:
+def check_yields_array(empty: Piece, value: Data) -> None:
     """Check that blocks without an index do not become pandas objects.
 
     Parameters

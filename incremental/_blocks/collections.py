@@ -16,9 +16,10 @@ from incremental._blocks.frames import Frame
 from incremental._blocks.in_memory import InMemory
 from incremental._blocks.labelled import without_labels
 from incremental._errors import noted
+from incremental._typing import Data
 
 
-def as_collection(value: Any) -> Collection:
+def as_collection(value: Data) -> Collection:
     """Return the adapter for data that have rows. Nothing is read.
 
     Parameters
@@ -67,7 +68,7 @@ _LAYOUTS = ("chunks", "chunking", "chunk_layout", "chunkshape")
 _TO_PANDAS = ("df", "toPandas", "to_pandas")
 
 
-def _check_is_data(value: Any) -> None:
+def _check_is_data(value: Data) -> None:
     """Check that what is no dask collection is data in memory.
 
     The type is asked, because it reads nothing and has no attributes of the user's.
@@ -102,7 +103,7 @@ def _check_is_data(value: Any) -> None:
         )
 
 
-def is_lazy(value: Any) -> bool:
+def is_lazy(value: Data) -> bool:
     """Tell whether `value` is a dask collection of rows.
 
     Raises
@@ -114,7 +115,7 @@ def is_lazy(value: Any) -> bool:
 
 
 def in_memory_with_first(
-    rows: Mapping[str, Any], others: Mapping[str, Any] | None = None
+    rows: Mapping[str, Data], others: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Compute what is lazy, in one go, if the first value is in memory.
 
@@ -149,7 +150,7 @@ def in_memory_with_first(
     return {**values, **dict(zip(lazy, dask.compute(*lazy.values()), strict=True))}
 
 
-def check_kinds(rows: Mapping[str, Any]) -> None:
+def check_kinds(rows: Mapping[str, Data]) -> None:
     """Check that X and y are data that have rows.
 
     Parameters

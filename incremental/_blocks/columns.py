@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from incremental._blocks.collections import as_collection
-from incremental._typing import Estimator
+from incremental._typing import Data, Estimator, Piece
 
 #: What error messages call the block that others are compared with.
 FITTED = "the first that was fitted"
@@ -19,7 +19,7 @@ _MOST_LISTED = 10
 Columns = Mapping[str, Any]
 
 
-def columns_of(block: Mapping[str, Any]) -> Columns:
+def columns_of(block: Mapping[str, Piece]) -> Columns:
     """Return the columns of the pieces of a block, which are given by name."""
     return {name: _columns(piece) for name, piece in block.items()}
 
@@ -31,7 +31,7 @@ def learned_columns(estimator: Estimator) -> Columns:
     return {} if known is None else {"X": known}
 
 
-def declared_columns(X: Any) -> Columns:
+def declared_columns(X: Data) -> Columns:
     """Return the columns that X declares; {} if they are not known yet."""
     example = as_collection(X).example
     return {} if example is None else columns_of({"X": example})
@@ -66,7 +66,7 @@ def check_columns(columns: Columns, first: Columns, where: str = FITTED) -> None
             )
 
 
-def check_declared_columns(X: Any, expected: Columns, where: str) -> None:
+def check_declared_columns(X: Data, expected: Columns, where: str) -> None:
     """Check the columns that a lazy X declares. Nothing is read.
 
     Parameters
@@ -93,7 +93,7 @@ def check_declared_columns(X: Any, expected: Columns, where: str) -> None:
 
 
 @contextmanager
-def noting_types(X: Any) -> Iterator[None]:
+def noting_types(X: Piece) -> Iterator[None]:
     """Add a note that says which values of X are no numbers to an error of that.
 
     Parameters
@@ -121,7 +121,7 @@ def noting_types(X: Any) -> Iterator[None]:
         raise
 
 
-def _names_of_text(X: Any) -> str:
+def _names_of_text(X: Piece) -> str:
     """List the names of the columns whose values may be text."""
     dtypes = list(X.dtypes) if X.ndim == 2 else [X.dtypes]
     names = list(X.columns) if X.ndim == 2 else [X.name]
@@ -134,7 +134,7 @@ def _names_of_text(X: Any) -> str:
     return ", ".join(text[:_MOST_LISTED] + more)
 
 
-def _columns(piece: Any) -> Any:
+def _columns(piece: Piece) -> Any:
     """Return the names of the columns of a piece, or else their number."""
     if hasattr(piece, "columns"):
         return piece.columns

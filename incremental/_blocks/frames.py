@@ -16,6 +16,7 @@ from incremental._blocks.collection import (
 )
 from incremental._blocks.rows import is_pandas
 from incremental._blocks.text import fill_series
+from incremental._typing import Data, Dtype, Piece
 
 _setting = threading.RLock()
 
@@ -31,7 +32,7 @@ class Frame(Collection):
 
     has_index = True
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Data) -> None:
         is_index = hasattr(type(value), "to_series")
         frame = value.to_series() if is_index else value
         super().__init__(_with_sized_partitions(frame))
@@ -42,14 +43,14 @@ class Frame(Collection):
         return int(self.value.npartitions)
 
     @property
-    def example(self) -> Any:
+    def example(self) -> Piece:
         """A pandas object without rows, with the names and types of the columns."""
         return self.value._meta
 
     @property
-    def categories(self) -> Any:
+    def categories(self) -> Piece:
         """The categories of a categorical series, if dask knows them."""
-        dtype: Any = getattr(self.value._meta, "dtype", None)
+        dtype: Dtype = getattr(self.value._meta, "dtype", None)
         if not hasattr(dtype, "categories") or not self.value.cat.known:
             return None
         return dtype.categories
@@ -58,7 +59,7 @@ class Frame(Collection):
         """Say whether it is a dataframe or a series."""
         return f"dask {type(self.value).__name__}"
 
-    def read(self) -> Any:
+    def read(self) -> Data:
         """Return the dataframe."""
         return self.value
 
@@ -83,8 +84,8 @@ class Frame(Collection):
         return self if own is self.value else Frame(own)
 
     def map_blocks(
-        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
-    ) -> Any:
+        self, function: Callable[..., Any], name: str, empty: Piece, *args: Any
+    ) -> Data:
         """Call a function on each partition and return the results as a collection.
 
         Parameters
@@ -105,7 +106,7 @@ class Frame(Collection):
             # A dask dataframe can hold no other result, such as sparse matrices.
             return map_delayed(self.value.to_delayed(), function, name, empty, args)
 
-    def made_up_rows(self) -> Iterator[Any]:
+    def made_up_rows(self) -> Iterator[Piece]:
         """Yield rows whose numbers are all 1 or all 0, without missing values.
 
         Columns of text hold a word first, and then numbers: numbers among objects are
@@ -118,7 +119,7 @@ class Frame(Collection):
         for number in (1, 0) if any(map(_is_text, dtypes)) else ():
             yield _row(meta, number, number)
 
-    def with_text(self) -> Any:
+    def with_text(self) -> Data:
         """Return a series with empty text for missing values; a dataframe as it is."""
         return fill_series(self.value) if self.value.ndim == 1 else self.value
 
@@ -142,7 +143,7 @@ def shuffled_with_tasks() -> Iterator[None]:
         yield
 
 
-def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:
+def replace_columns(frame: Piece, columns: dict[int, Piece]) -> Piece:
     """Replace columns of a pandas dataframe.
 
     Parameters
@@ -162,7 +163,7 @@ def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:
     return pd.concat(parts, axis=1).set_axis(frame.columns, axis=1)
 
 
-def _with_sized_partitions(frame: Any) -> Any:
+def _with_sized_partitions(frame: Data) -> Data:
     """Return a dataframe that keeps its partitions whichever columns are used.
 
     ``repartition(partition_size=...)`` sizes partitions by the columns that are used in
@@ -182,17 +183,17 @@ def _with_sized_partitions(frame: Any) -> Any:
     return frame if expression is frame.expr else _collection(expression)
 
 
-def _collection(expression: Any) -> Any:
+def _collection(expression: Any) -> Data:
     import dask.dataframe as dd
 
     return (dd.DataFrame if expression.ndim == 2 else dd.Series)(expression)
 
 
-def _same(partition: Any) -> Any:
+def _same(partition: Piece) -> Piece:
     return partition
 
 
-def _with_divisions(own: Any, other: Any) -> Any:
+def _with_divisions(own: Data, other: Data) -> Data:
     """Return a dataframe cut at the divisions of another one, or else as it is."""
     if not (other.known_divisions and own.known_divisions):
         return own
@@ -205,7 +206,7 @@ def _with_divisions(own: Any, other: Any) -> Any:
     return own.repartition(divisions=other.divisions)
 
 
-def _row(meta: Any, number: int, word: Any = "a") -> Any:
+def _row(meta: Piece, number: int, word: str | int = "a") -> Piece:
     """Make a row in which no value is missing.
 
     Parameters
@@ -231,7 +232,7 @@ def _row(meta: Any, number: int, word: Any = "a") -> Any:
     return replace_columns(row, filled)
 
 
-def _filled(column: Any, number: int, word: Any) -> Any:
+def _filled(column: Piece, number: int, word: str | int) -> Piece:
     """Put a number or text into a column of one row. Other types stay as they are."""
     dtype = column.dtype
     if _is_text(dtype):
@@ -243,6 +244,6 @@ def _filled(column: Any, number: int, word: Any) -> Any:
     return column.__class__([value], index=column.index, dtype=dtype)
 
 
-def _is_text(dtype: Any) -> bool:
+def _is_text(dtype: Dtype) -> bool:
     kind = getattr(dtype, "kind", "O")
     return kind in "OU" and not hasattr(dtype, "categories")

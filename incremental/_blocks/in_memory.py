@@ -12,6 +12,7 @@ from incremental._blocks.arrays import Array
 from incremental._blocks.collection import Collection, different_lengths
 from incremental._blocks.rows import is_pandas, n_rows
 from incremental._blocks.text import without_missing
+from incremental._typing import Data, Dtype, Piece
 
 
 class InMemory(Collection):
@@ -32,9 +33,9 @@ class InMemory(Collection):
         return (n_rows(self.value),) if has_rows else None
 
     @property
-    def categories(self) -> Any:
+    def categories(self) -> Piece:
         """The categories of a categorical series of pandas."""
-        dtype: Any = getattr(self.value, "dtype", None)
+        dtype: Dtype = getattr(self.value, "dtype", None)
         # Types of Polars have categories that are no array of values.
         return dtype.categories if hasattr(dtype, "ordered") else None
 
@@ -42,7 +43,7 @@ class InMemory(Collection):
         """Name the type of the data."""
         return f"{type(self.value).__name__} in memory"
 
-    def read(self) -> Any:
+    def read(self) -> Piece:
         """Return the data. A tuple becomes a list, as it would mean several pieces."""
         return list(self.value) if isinstance(self.value, tuple) else self.value
 
@@ -76,8 +77,8 @@ class InMemory(Collection):
         return Array(da.from_array(value, chunks=chunks, name=False))
 
     def map_blocks(
-        self, function: Callable[..., Any], name: str, empty: Any, *args: Any
-    ) -> Any:
+        self, function: Callable[..., Any], name: str, empty: Piece, *args: Any
+    ) -> Data:
         """Call a function on the data at once and return what it returns.
 
         Parameters
@@ -87,10 +88,10 @@ class InMemory(Collection):
         """
         return function(self.value, *args)
 
-    def made_up_rows(self) -> Iterator[Any]:
+    def made_up_rows(self) -> Iterator[Piece]:
         """Yield the data themselves: nothing needs to be made up."""
         yield self.value
 
-    def with_text(self) -> Any:
+    def with_text(self) -> Piece:
         """Return documents with empty text for missing ones; a table as it is."""
         return without_missing(self.value)

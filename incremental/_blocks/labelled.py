@@ -8,21 +8,23 @@ without reading it. Tested with xarray 2026.9.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask.array as da
 import numpy as np
 
+from incremental._typing import Data
 
-def is_labelled(value: Any) -> bool:
+
+def is_labelled(value: Data) -> bool:
     """Tell whether a value is a ``DataArray`` or a ``Dataset`` of xarray."""
     # Nobody can have such an object who has not imported xarray.
     xarray = sys.modules.get("xarray")
     return xarray is not None and isinstance(value, xarray.DataArray | xarray.Dataset)
 
 
-def without_labels(value: Any) -> Any:
+def without_labels(value: Data) -> Data:
     """Return the array in an object of xarray; any other value as it is.
 
     Nothing is read: a lazy array stays lazy.
@@ -67,7 +69,7 @@ def without_labels(value: Any) -> Any:
     return (da if lazy else np).stack(arrays, axis=-1)
 
 
-def as_samples(X: Any) -> Any:
+def as_samples(X: Data) -> Data:
     """Return X without labels, if its rows are samples.
 
     Raises
@@ -88,8 +90,8 @@ def as_samples(X: Any) -> Any:
 
 
 def all_without_labels(
-    X: Any, y: Any, params: Mapping[str, Any]
-) -> tuple[Any, Any, dict[str, Any]]:
+    X: Data, y: Data, params: Mapping[str, Any]
+) -> tuple[Data, Data, dict[str, Any]]:
     """Return X, y and parameters without labels.
 
     Raises
@@ -130,7 +132,7 @@ def check_labels(values: Mapping[str, Any]) -> None:
             )
 
 
-def feature_labels(X: Any) -> list[str] | None:
+def feature_labels(X: Data) -> list[str] | None:
     """Return the labels of the features of an object of xarray.
 
     Returns
@@ -150,7 +152,7 @@ def feature_labels(X: Any) -> list[str] | None:
     return labels if is_text else None
 
 
-def check_feature_labels(X: Any, expected: Any) -> None:
+def check_feature_labels(X: Data, expected: Sequence[str] | None) -> None:
     """Check that the features of X are labelled as those of a fit, if they are.
 
     The variables of a ``Dataset`` need not come in the order of another one: that
@@ -176,7 +178,7 @@ def check_feature_labels(X: Any, expected: Any) -> None:
     )
 
 
-def with_labels_of(X: Any, output: Any, name: str) -> Any:
+def with_labels_of(X: Data, output: Data, name: str) -> Data:
     """Return what was computed for each row of X with the labels of these rows.
 
     Parameters
@@ -213,17 +215,17 @@ def with_labels_of(X: Any, output: Any, name: str) -> Any:
     )
 
 
-def _rows(value: Any) -> Any:
+def _rows(value: Data) -> Any:
     """Return the dimension of the rows; None if there is none."""
     first = next(iter(value.data_vars.values()), None) if _is_table(value) else value
     return None if first is None else next(iter(first.dims), None)
 
 
-def _is_table(value: Any) -> bool:
+def _is_table(value: Data) -> bool:
     return hasattr(value, "data_vars")
 
 
-def _array(value: Any) -> Any:
+def _array(value: Data) -> Data:
     variable = value.variable
     # `data` would read the whole of a file.
     if variable.chunks is None and not variable._in_memory:

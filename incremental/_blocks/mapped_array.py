@@ -14,6 +14,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from incremental._blocks.frames import shuffled_with_tasks
 from incremental._blocks.stages import Mapped, Stage, apply, apply_once
+from incremental._typing import Data, Piece
 
 
 class MappedArray(da.Array):
@@ -29,10 +30,10 @@ class MappedArray(da.Array):
     """
 
     # The name and the chunks of rows tell whether the array was changed in place since.
-    _made: tuple[str, Any, Mapped] | None = None
+    _made: tuple[str, tuple[float, ...], Mapped] | None = None
 
     @classmethod
-    def of(cls, array: Any, mapped: Mapped | None) -> MappedArray:
+    def of(cls, array: da.Array, mapped: Mapped | None) -> MappedArray:
         """Make a `MappedArray` of a dask array.
 
         Parameters
@@ -92,7 +93,7 @@ class Beside:
 
     parts: tuple[tuple[tuple[int, ...], tuple[Stage, ...]], ...]
 
-    def __call__(self, pieces: Any) -> Any:
+    def __call__(self, pieces: Piece) -> Piece:
         """Return the columns of all arrays, side by side, for one block.
 
         Parameters
@@ -102,7 +103,7 @@ class Beside:
         """
         given = pieces if isinstance(pieces, tuple) else (pieces,)
         outputs = []
-        results: dict[Any, Any] = {}
+        results: dict[str, Piece] = {}
         for places, stages in self.parts:
             chosen = tuple(given[place] for place in places)
             pieces = chosen if len(chosen) > 1 else chosen[0]
@@ -157,11 +158,11 @@ def _beside(arrays: Sequence[Any]) -> MappedArray:
     return MappedArray.of(joined, mapped)
 
 
-def _name(source: Any) -> str:
+def _name(source: Data) -> str:
     return str(getattr(source, "_name", None) or source.name)
 
 
-def _read_together(mapped: Mapped, joined: Any) -> Any:
+def _read_together(mapped: Mapped, joined: da.Array) -> da.Array:
     """Return an array for which the partitions of all sources are read by one task.
 
     Parameters
@@ -194,5 +195,5 @@ def _read_together(mapped: Mapped, joined: Any) -> Any:
     return da.Array(high, made, chunks, meta=joined._meta)
 
 
-def _together(*parts: Any) -> tuple[Any, ...]:
+def _together(*parts: Piece) -> tuple[Piece, ...]:
     return parts

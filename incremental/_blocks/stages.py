@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from toolz import pipe
 
 from incremental._blocks.rows import n_rows, rows_in_cache
+from incremental._typing import Data, Piece
 
 
 class Stage(NamedTuple):
@@ -28,15 +30,15 @@ class Stage(NamedTuple):
     row_local : bool
         Whether each row of the result depends, bit by bit, only on the same row of an
         array. Then the rows may go through the stage in parts.
-    token : object
+    token : str or None
         The name of the result. Stages of the same token yield the same for a block,
         and only the first of them runs. None for a stage that always runs.
     """
 
-    function: Callable[[Any], Any]
+    function: Callable[[Piece], Piece]
     name: str
     row_local: bool = False
-    token: Any = None
+    token: str | None = None
 
 
 class Mapped(NamedTuple):
@@ -51,11 +53,11 @@ class Mapped(NamedTuple):
         stage takes a tuple of their blocks.
     """
 
-    sources: tuple[Any, ...]
+    sources: tuple[Data, ...]
     stages: tuple[Stage, ...]
 
 
-def apply_once(stages: Sequence[Stage], X: Any, results: dict[Any, Any]) -> Any:
+def apply_once(stages: Sequence[Stage], X: Piece, results: dict[str, Piece]) -> Piece:
     """Put X through stages, and run no stage twice for a block.
 
     Several pieces of a block may go through the same stage. If it ran for each of
@@ -84,7 +86,7 @@ def apply_once(stages: Sequence[Stage], X: Any, results: dict[Any, Any]) -> Any:
     return X
 
 
-def apply(stages: Sequence[Stage], X: Any) -> Any:
+def apply(stages: Sequence[Stage], X: Piece) -> Piece:
     """Put the X of a block through stages, one after the other."""
     return pipe(X, *(stage.function for stage in stages))
 
@@ -109,11 +111,11 @@ class InParts:
         Row-local stages.
     """
 
-    rows: Any
+    rows: NDArray[Any]
     stages: Sequence[Stage]
 
     @classmethod
-    def of(cls, X: Any, stages: Sequence[Stage]) -> Any:
+    def of(cls, X: Piece, stages: Sequence[Stage]) -> Piece:
         """Put off the stages of a NumPy array; apply them to other data at once.
 
         Taking rows of other data would need a copy.
@@ -137,11 +139,11 @@ class InParts:
         """The shape of X before the stages."""
         return tuple(self.rows.shape)
 
-    def __getitem__(self, rows: slice) -> Any:
+    def __getitem__(self, rows: slice) -> Piece:
         return apply(self.stages, self.rows[rows])
 
 
-def apply_in_c_order(stages: Sequence[Stage], X: Any) -> Any:
+def apply_in_c_order(stages: Sequence[Stage], X: Piece) -> Piece:
     """Put X through row-local stages, a NumPy array in parts that fit in the cache.
 
     If the stages yield arrays for the parts, the result is one array in C order. If

@@ -6,14 +6,16 @@ import sys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from incremental._blocks.rows import is_pandas
+from incremental._typing import Piece
 
 _INTEGERS = (int, np.integer)
 _NUMBERS = (*_INTEGERS, float, np.floating)
 
 
-def as_target(y: Any) -> Any:
+def as_target(y: Piece) -> Piece:
     """Return y with its values in their natural type.
 
     dask makes arrays of objects of columns with nullable, Arrow and categorical types.
@@ -49,7 +51,7 @@ def as_target(y: Any) -> Any:
     return y
 
 
-def _may_hold_na(y: Any) -> bool:
+def _may_hold_na(y: Piece) -> bool:
     """Tell whether y may hold pandas' NA where scikit-learn does not expect it."""
     if isinstance(y, np.ndarray):
         return bool(y.dtype.kind == "O")
@@ -57,7 +59,7 @@ def _may_hold_na(y: Any) -> bool:
     return is_pandas(y) and bool(y.dtype.kind in "OU")
 
 
-def check_missing(columns: list[Any]) -> None:
+def check_missing(columns: list[NDArray[Any]]) -> None:
     """Check that no values of y are missing.
 
     Parameters
@@ -79,7 +81,7 @@ def check_missing(columns: list[Any]) -> None:
         )
 
 
-def _count_missing(column: Any) -> int:
+def _count_missing(column: NDArray[Any]) -> int:
     if column.dtype.kind in "fcmM":
         return int(np.count_nonzero(column != column))
     if column.dtype.kind != "O":
@@ -90,7 +92,7 @@ def _count_missing(column: Any) -> int:
     return sum(one is None or bool(one != one) for one in column)
 
 
-def _natural(y: Any) -> Any:
+def _natural(y: NDArray[Any]) -> NDArray[Any]:
     pandas = sys.modules.get("pandas")
     missing = {type(None)} | (set() if pandas is None else {type(pandas.NA)})
     values = y.ravel().tolist()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
 
+from incremental._typing import Data, Piece
 
-def or_empty(document: Any) -> Any:
+
+def or_empty(document: object) -> object:
     """Return a document, or empty text if it is missing: None, NaN or pandas' NA."""
     return "" if _is_missing(document) else document
 
 
-def without_missing(documents: Any) -> Any:
+def without_missing(documents: Piece) -> Piece:
     """Return documents with empty text in place of missing ones.
 
     Parameters
@@ -41,20 +42,20 @@ def without_missing(documents: Any) -> Any:
     return documents
 
 
-def fill_series(series: Any) -> Any:
+def fill_series(series: Data) -> Data:
     """Return a series, of pandas or dask, with empty text for missing values."""
     # A categorical takes no value that is not among its categories.
     is_categorical = hasattr(getattr(series, "dtype", None), "categories")
     return (series.astype(object) if is_categorical else series).fillna("")
 
 
-def may_miss(array: Any) -> bool:
+def may_miss(array: Data) -> bool:
     """Tell whether an array is of documents of which some may be missing."""
     # "T" is NumPy's text of variable width, which may have a value for missing ones.
     return bool(array.ndim == 1 and array.dtype.kind in "OT")
 
 
-def _is_missing(document: Any) -> bool:
+def _is_missing(document: object) -> bool:
     if document is None:
         return True
     if isinstance(document, float | np.floating):

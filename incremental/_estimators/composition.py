@@ -14,7 +14,7 @@ from typing import Any
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.utils import Tags, _safe_indexing
 
 from incremental._errors import noted
 from incremental._estimators.documents import as_list
@@ -22,7 +22,7 @@ from incremental._estimators.float_types import in_its_type
 from incremental._estimators.foreign import tags_of
 from incremental._estimators.older_sklearn import chosen_columns, requires_fit
 from incremental._estimators.traits import traits_of
-from incremental._typing import Estimator
+from incremental._typing import Estimator, Piece
 
 
 def least_rows(estimator: Estimator) -> int:
@@ -35,7 +35,7 @@ def least_rows(estimator: Estimator) -> int:
     return max((need(part) for need, part in needs if need is not None), default=1)
 
 
-def first_step(estimator: Estimator) -> Any:
+def first_step(estimator: Estimator) -> Estimator:
     """Return the estimator at the beginning of a pipeline, or the estimator itself."""
     while isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if not _is_absent(step)]
@@ -45,14 +45,14 @@ def first_step(estimator: Estimator) -> Any:
     return estimator
 
 
-def last_step(estimator: Estimator) -> Any:
+def last_step(estimator: Estimator) -> Estimator:
     """Return the last step of a pipeline; any other estimator as it is."""
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     return estimator
 
 
-def leading_steps(estimator: Estimator) -> list[Any]:
+def leading_steps(estimator: Estimator) -> list[Estimator]:
     """Return the first steps of a pipeline, up to the first one that must learn.
 
     Parameters
@@ -80,7 +80,7 @@ def only_transforms(estimator: Estimator) -> bool:
     return hasattr(estimator, "transform") and not requires_fit(estimator)
 
 
-def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bool:
+def learn(estimator: Estimator, X: Piece, y: Piece, params: Mapping[str, Any]) -> bool:
     """Let an estimator learn from a block. The estimator itself is changed.
 
     Parameters
@@ -138,7 +138,7 @@ def learn(estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any]) -> bo
 
 
 def learn_rest(
-    estimator: Estimator, X: Any, y: Any, params: Mapping[str, Any], passed: int
+    estimator: Estimator, X: Piece, y: Piece, params: Mapping[str, Any], passed: int
 ) -> bool:
     """Let a pipeline learn from a block whose X went through its first steps before.
 
@@ -193,20 +193,20 @@ def rest_after(estimator: Any, passed: int) -> Any:
     return estimator
 
 
-def steps_before_last(estimator: Estimator) -> list[Any]:
+def steps_before_last(estimator: Estimator) -> list[Estimator]:
     """Return the steps of a pipeline that come before its last one.
 
     If the last step is a pipeline too, its steps before its last one follow. The list
     is empty if the estimator is no pipeline.
     """
-    before: list[Any] = []
+    before: list[Estimator] = []
     while isinstance(estimator, Pipeline):
         before.extend(step for _, step in estimator.steps[:-1])
         estimator = estimator.steps[-1][1]
     return before
 
 
-def transform(steps: Iterable[Any], X: Any) -> Any:
+def transform(steps: Iterable[Any], X: Piece) -> Piece:
     """Put X through fitted transformers, one after the other.
 
     Parameters
@@ -351,8 +351,8 @@ def _parameters(estimator: Any) -> Mapping[str, inspect.Parameter]:
 
 def _learn_steps(
     steps: Sequence[tuple[str, Any]],
-    X: Any,
-    y: Any,
+    X: Piece,
+    y: Piece,
     params: Mapping[str, Mapping[str, Any]],
 ) -> bool:
     """Let steps learn from a block, each from what the step before it yields.
@@ -385,7 +385,7 @@ def _learn_steps(
     return rounded
 
 
-def _learn_columns(columns: Any, X: Any, y: Any) -> bool:
+def _learn_columns(columns: Estimator, X: Piece, y: Piece) -> bool:
     """Let the transformers of a column transformer learn from their columns.
 
     Parameters and return value are those of `learn`.
@@ -402,7 +402,7 @@ def _learn_columns(columns: Any, X: Any, y: Any) -> bool:
     return rounded
 
 
-def _start_columns(columns: Any, X: Any, y: Any) -> None:
+def _start_columns(columns: Estimator, X: Piece, y: Piece) -> None:
     """Let a column transformer, not fitted yet, learn from the first block.
 
     Its own ``fit`` chooses the columns. While it runs, stand-ins take the place of the
@@ -439,25 +439,25 @@ class _FirstBlock(BaseEstimator):  # type: ignore[misc]
         The clone, which has learned from the block.
     """
 
-    def __init__(self, transformer: Any) -> None:
+    def __init__(self, transformer: Estimator) -> None:
         self.transformer = transformer
 
-    def fit(self, X: Any, y: Any = None) -> _FirstBlock:
+    def fit(self, X: Piece, y: Piece = None) -> _FirstBlock:
         self.learner_ = clone(self.transformer, safe=False)
         learn(self.learner_, X, y, {})
         return self
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Piece) -> Piece:
         return self.learner_.transform(X)
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
         return self.learner_.get_feature_names_out(input_features)
 
-    def set_output(self, *, transform: Any = None) -> _FirstBlock:
+    def set_output(self, *, transform: str | None = None) -> _FirstBlock:
         self.transformer.set_output(transform=transform)
         return self
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         return tags_of(self.transformer)
 
 
@@ -472,7 +472,7 @@ def _is_composite(estimator: Estimator) -> bool:
     return isinstance(estimator, Pipeline | FeatureUnion) or _is_columns(estimator)
 
 
-def _is_absent(step: Any) -> bool:
+def _is_absent(step: object) -> bool:
     """Tell whether a step is None or a text, such as ``"drop"``."""
     return step is None or isinstance(step, str)
 
@@ -489,7 +489,7 @@ def _is_fixed_encoder(estimator: Estimator) -> bool:
     )
 
 
-def _parts(estimator: Estimator, path: str = "") -> Iterator[tuple[str, Any]]:
+def _parts(estimator: Estimator, path: str = "") -> Iterator[tuple[str, Estimator]]:
     """Yield the estimators in a composite that are no composites themselves.
 
     Parameters

@@ -10,20 +10,23 @@ import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import setitem
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from incremental._blocks.rows import is_one_array, is_pandas
 from incremental._estimators.composition import last_step
 from incremental._estimators.foreign import params_of
-from incremental._typing import Estimator
+from incremental._typing import Estimator, Piece
+
+Value = TypeVar("Value")
 
 # The shape and type of each array, and its strides if it has gaps in memory, else None.
 Layout = list[tuple[Any, ...]]
 
 
-def copy_estimator(estimator: Estimator) -> Any:
+def copy_estimator(estimator: Estimator) -> Estimator:
     """Return a deep copy that goes on learning exactly as the original would.
 
     Parameters
@@ -41,7 +44,7 @@ def copy_estimator(estimator: Estimator) -> Any:
     return copied
 
 
-class Travelling:
+class Travelling(Generic[Value]):
     """A wrapper around a value that keeps the memory layout of its arrays in a pickle.
 
     An array that is a slice of another one may have gaps in memory. Pickle and `copy`
@@ -54,7 +57,7 @@ class Travelling:
         Anything that pickles, such as an estimator.
     """
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Value) -> None:
         self.value = value
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -62,7 +65,7 @@ class Travelling:
         return _arrived, (self.value, layout_of(self.value))
 
 
-def layout_of(value: Any) -> Layout:
+def layout_of(value: object) -> Layout:
     """Return the layout of all arrays in a value; [] if no array has gaps."""
     arrays = [array for array, _ in _arrays(value)]
     has_gaps = [_has_gaps(array) for array in arrays]
@@ -74,17 +77,17 @@ def layout_of(value: Any) -> Layout:
     ]
 
 
-def _has_gaps(array: Any) -> bool:
+def _has_gaps(array: NDArray[Any]) -> bool:
     if array.flags.forc or array.dtype.hasobject:
         return False
     return bool(array.size) and min(array.strides) > 0
 
 
-def _arrived(value: Any, layout: Layout) -> Travelling:
+def _arrived(value: Value, layout: Layout) -> Travelling[Value]:
     return Travelling(_laid_out(value, layout))
 
 
-def _laid_out(value: Any, layout: Layout) -> Any:
+def _laid_out(value: Value, layout: Layout) -> Value:
     """Put the gaps back into the arrays of a copy, which is changed and returned.
 
     Parameters
@@ -99,7 +102,7 @@ def _laid_out(value: Any, layout: Layout) -> Any:
     # The copy may have fewer arrays, because some classes do not copy all of them.
     if alike != [(shape, dtype) for shape, dtype, _ in layout]:
         return value
-    made: dict[int, Any] = {}
+    made: dict[int, NDArray[Any]] = {}
     for (array, put), (_, _, strides) in zip(found, layout, strict=True):
         if strides is not None and id(array) not in made:
             made[id(array)] = _with_strides(array, strides)
@@ -108,7 +111,7 @@ def _laid_out(value: Any, layout: Layout) -> Any:
     return value
 
 
-def _with_strides(array: Any, strides: tuple[int, ...]) -> Any:
+def _with_strides(array: NDArray[Any], strides: tuple[int, ...]) -> NDArray[Any]:
     """Copy an array to new memory, with these distances in bytes between values."""
     reach = sum((n - 1) * step for n, step in zip(array.shape, strides, strict=True))
     buffer = np.empty(reach + array.itemsize, np.uint8)
@@ -117,7 +120,9 @@ def _with_strides(array: Any, strides: tuple[int, ...]) -> Any:
     return spaced
 
 
-def _arrays(value: Any) -> Iterator[tuple[Any, Callable[[Any], None]]]:
+def _arrays(
+    value: object,
+) -> Iterator[tuple[NDArray[Any], Callable[[NDArray[Any]], None]]]:
     """Yield the arrays that a value holds, in its attributes, lists and dicts.
 
     Arrays that lie directly in a tuple are left out, because nothing in a tuple can be
@@ -148,7 +153,7 @@ def _arrays(value: Any) -> Iterator[tuple[Any, Callable[[Any], None]]]:
                 stack.append(held)
 
 
-def aligned(piece: Any) -> Any:
+def aligned(piece: Piece) -> Piece:
     """Return data that is aligned in memory, copied if it is not.
 
     Data that came over a network may begin at any address. NumPy then uses slower
@@ -188,7 +193,7 @@ def writes_to_input(estimator: Estimator, **params: Any) -> bool:
     )
 
 
-def _buffers(piece: Any) -> list[Any]:
+def _buffers(piece: Piece) -> list[NDArray[Any]]:
     """Return the arrays that hold the values of data in memory.
 
     For a list, and for columns that are no NumPy arrays, there are none.

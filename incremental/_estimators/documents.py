@@ -11,10 +11,10 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from incremental._blocks.collections import as_collection
 from incremental._blocks.rows import is_pandas
 from incremental._estimators.foreign import tags_of
-from incremental._typing import Estimator
+from incremental._typing import Data, Estimator, Piece
 
 
-def as_documents(estimator: Estimator, X: Any) -> Any:
+def as_documents(estimator: Estimator, X: Data) -> Data:
     """Replace missing values of X by empty text, if an estimator takes documents.
 
     Vectorisers raise on missing values, and large collections of text have some.
@@ -43,7 +43,7 @@ def as_documents(estimator: Estimator, X: Any) -> Any:
     return as_collection(X).with_text()
 
 
-def as_list(estimator: Estimator, X: Any) -> Any:
+def as_list(estimator: Estimator, X: Piece) -> Piece:
     """Return a series of documents as a list, for scikit-learn's vectorisers.
 
     A vectoriser takes one document at a time. A series with Arrow storage makes a new
@@ -70,7 +70,7 @@ def as_list(estimator: Estimator, X: Any) -> Any:
     return X.tolist() if is_own else X
 
 
-def _check_is_no_table(estimator: Estimator, X: Any) -> None:
+def _check_is_no_table(estimator: Estimator, X: Data) -> None:
     """Raise if an estimator, or the first step in it, would take a table for documents.
 
     Parameters
@@ -103,7 +103,7 @@ def _check_is_no_table(estimator: Estimator, X: Any) -> None:
         )
 
 
-def _check_has_columns(estimator: Estimator, X: Any) -> None:
+def _check_has_columns(estimator: Estimator, X: Data) -> None:
     """Check that X is no bag, if the estimator takes tables only.
 
     Raises
@@ -119,7 +119,7 @@ def _check_has_columns(estimator: Estimator, X: Any) -> None:
         )
 
 
-def _takes_tables_only(estimator: Any) -> bool:
+def _takes_tables_only(estimator: Estimator) -> bool:
     """Tell whether an estimator is one of scikit-learn's that takes no single objects.
 
     Others may declare nothing. One of several estimators takes what these take.
@@ -135,7 +135,7 @@ def _takes_tables_only(estimator: Any) -> bool:
     return bool(inputs.two_d_array and not others)
 
 
-def _takes_a_column(estimator: Estimator, X: Any) -> bool:
+def _takes_a_column(estimator: Estimator, X: Data) -> bool:
     """Tell whether an estimator takes one column of a table X, not the table."""
     if not _takes_documents(estimator):
         return False

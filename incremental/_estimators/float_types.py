@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from incremental._estimators.traits import traits_of
-from incremental._typing import Estimator
+from incremental._typing import Dtype, Estimator, Piece
 
 
-def in_its_type(estimator: Estimator, X: Any) -> tuple[Any, bool]:
+def in_its_type(estimator: Estimator, X: Piece) -> tuple[Piece, bool]:
     """Cast X to the float type in which an estimator has learned, if need be.
 
     Parameters
@@ -52,7 +52,7 @@ def warn_of_rounding() -> None:
     )
 
 
-def _type_of(estimator: Estimator) -> Any:
+def _type_of(estimator: Estimator) -> Dtype:
     """Return the type that an estimator needs X to have; None if any will do."""
     attribute = traits_of(estimator).learns_in_type_of
     if attribute is not None:
@@ -64,12 +64,12 @@ def _type_of(estimator: Estimator) -> Any:
     return next((dtype for dtype in types if dtype is not None), None)
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[Any]:
     """Return a list as it is, and [] for anything else."""
     return value if isinstance(value, list) else []
 
 
-def _common_type(X: Any) -> Any:
+def _common_type(X: Piece) -> np.dtype[Any] | None:
     """Return the type that X has as one NumPy array; None if NumPy has none."""
     if not hasattr(X, "dtypes"):
         dtype = getattr(X, "dtype", None)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from incremental._typing import Estimator
 
 
-def tags_of(estimator: Estimator) -> Any:
+def tags_of(estimator: Estimator) -> Tags:
     """Return the tags of an estimator, or what holds for an object without tags.
 
     Parameters

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from incremental._estimators.traits import has_callbacks
+from incremental._typing import Estimator, Piece
 
 
-def fit_moments(scaler: Any, X: Any) -> bool:
+def fit_moments(scaler: Estimator, X: Piece) -> bool:
     """Fit a new StandardScaler on a dense array of floats, if no value is missing.
 
     The moments have the same bits as those of its ``partial_fit`` and take about 70 %

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from incremental._typing import Estimator, Piece
+
 
 class Parts(ABC):
     """A rule that divides estimators of one type (bundles) into estimators (parts).
@@ -18,11 +20,11 @@ class Parts(ABC):
     @abstractmethod
     def start(
         self,
-        bundle: Any,
+        bundle: Estimator,
         params: Mapping[str, Any],
         row_wise: Collection[str],
         n_outputs: int,
-    ) -> list[Any]:
+    ) -> list[Estimator]:
         """Return the parts of a bundle. Prepare the bundle if it is not fitted.
 
         Parameters
@@ -46,7 +48,7 @@ class Parts(ABC):
         """
 
     @abstractmethod
-    def targets(self, bundle: Any, y: Any) -> Any:
+    def targets(self, bundle: Estimator, y: Piece) -> Piece:
         """Return, in one object, the targets of all parts for one block.
 
         Parameters
@@ -63,7 +65,7 @@ class Parts(ABC):
         """
 
     @abstractmethod
-    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+    def select(self, targets: Piece, numbers: Sequence[int]) -> Iterator[Piece]:
         """Yield the targets of the parts of some numbers, each of (n_samples,)."""
 
     @abstractmethod
@@ -84,7 +86,7 @@ class Parts(ABC):
         """
 
     @abstractmethod
-    def join(self, bundle: Any, parts: list[Any]) -> None:
+    def join(self, bundle: Estimator, parts: list[Estimator]) -> None:
         """Put the parts into their bundle, which is changed.
 
         Parameters

@@ -12,12 +12,14 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, MultinomialNB
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
 
 from incremental._estimators.merge import merge
+from incremental._typing import Estimator
 
 
 @merge.register(StandardScaler)
@@ -75,7 +77,9 @@ def _merge_max_abs(first: MaxAbsScaler, *others: MaxAbsScaler) -> MaxAbsScaler:
     return _refit_on_bounds([np.fmax.reduce(highest)], first, *others)
 
 
-def _refit_on_bounds(bounds: list[Any], first: Any, *others: Any) -> Any:
+def _refit_on_bounds(
+    bounds: list[NDArray[Any]], first: Estimator, *others: Estimator
+) -> Estimator:
     """Merge scalers by fitting a new one on made-up rows that hold the extreme values.
 
     Parameters
@@ -85,7 +89,7 @@ def _refit_on_bounds(bounds: list[Any], first: Any, *others: Any) -> Any:
     first, *others : estimator
         The scalers to merge.
     """
-    merged = clone(first).partial_fit(np.stack(bounds))
+    merged: Estimator = clone(first).partial_fit(np.stack(bounds))
     merged.n_samples_seen_ = first.n_samples_seen_ + sum(
         other.n_samples_seen_ for other in others
     )
@@ -97,7 +101,7 @@ def _refit_on_bounds(bounds: list[Any], first: Any, *others: Any) -> Any:
 @merge.register(BernoulliNB)
 @merge.register(ComplementNB)
 @merge.register(MultinomialNB)
-def _merge_counts(first: Any, *others: Any) -> Any:
+def _merge_counts(first: Estimator, *others: Estimator) -> Estimator:
     merged = copy.deepcopy(first)
     for other in others:
         merged.feature_count_ += other.feature_count_
@@ -119,7 +123,7 @@ def _merge_categorical(first: CategoricalNB, *others: CategoricalNB) -> Categori
     return merged
 
 
-def _add_padded(one: Any, other: Any) -> Any:
+def _add_padded(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
     """Add two tables of counts, the narrower one padded with columns of zeros."""
     width = max(one.shape[1], other.shape[1])
     return reduce(
@@ -128,7 +132,7 @@ def _add_padded(one: Any, other: Any) -> Any:
     )
 
 
-def _with_probabilities(merged: Any) -> Any:
+def _with_probabilities(merged: Estimator) -> Estimator:
     """Let a classifier compute its probabilities from its counts, and return it.
 
     It learns from two made-up rows whose weights cancel out, so that the counts stay.

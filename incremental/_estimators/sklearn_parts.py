@@ -12,6 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import has_fit_parameter
 
 from incremental._estimators.parts import Parts
+from incremental._typing import Classes, Estimator, Piece
 
 
 class OneVsRestParts(Parts):
@@ -19,11 +20,11 @@ class OneVsRestParts(Parts):
 
     def start(
         self,
-        bundle: Any,
+        bundle: Estimator,
         params: Mapping[str, Any],
         row_wise: Collection[str],
         n_outputs: int,
-    ) -> list[Any]:
+    ) -> list[Estimator]:
         """Return one classifier for each class, or a single one for two classes.
 
         The bundle learns as a whole if it has parameters beside ``classes``, if y has
@@ -47,14 +48,14 @@ class OneVsRestParts(Parts):
             bundle.estimators_ = [clone(inner) for _ in bundle.estimators_]
         return list(bundle.estimators_)
 
-    def targets(self, bundle: Any, y: Any) -> Any:
+    def targets(self, bundle: Estimator, y: Piece) -> Piece:
         """Return a sparse matrix with a column for each part.
 
         A column holds 1 in the rows of the class of the part, and 0 in the others.
         """
         return bundle.label_binarizer_.transform(y).tocsc()
 
-    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+    def select(self, targets: Piece, numbers: Sequence[int]) -> Iterator[Piece]:
         """Yield for each class 1 for its rows and 0 for the others."""
         by_class = targets.tocsc()
         return (by_class[:, [number]].toarray().ravel() for number in numbers)
@@ -63,7 +64,7 @@ class OneVsRestParts(Parts):
         """Return the classes of each part: 0 and 1."""
         return {"classes": np.array((0, 1))}
 
-    def join(self, bundle: Any, parts: list[Any]) -> None:
+    def join(self, bundle: Estimator, parts: list[Estimator]) -> None:
         """Put the classifiers into the bundle."""
         _put_in(bundle, parts, ["n_features_in_"])
 
@@ -73,11 +74,11 @@ class MultiOutputParts(Parts):
 
     def start(
         self,
-        bundle: Any,
+        bundle: Estimator,
         params: Mapping[str, Any],
         row_wise: Collection[str],
         n_outputs: int,
-    ) -> list[Any]:
+    ) -> list[Estimator]:
         """Return one estimator for each column of y.
 
         The bundle learns as a whole if scikit-learn routes metadata, if it has
@@ -99,13 +100,13 @@ class MultiOutputParts(Parts):
         same = len(bundle.estimators_) == n_outputs
         return list(bundle.estimators_) if same else []
 
-    def targets(self, bundle: Any, y: Any) -> Any:
+    def targets(self, bundle: Estimator, y: Piece) -> Piece:
         """Return y as an array or a sparse matrix."""
         return check_array(
             y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y"
         )
 
-    def select(self, targets: Any, numbers: Sequence[int]) -> Iterator[Any]:
+    def select(self, targets: Piece, numbers: Sequence[int]) -> Iterator[Piece]:
         """Yield columns of y."""
         return (targets[:, number] for number in numbers)
 
@@ -114,7 +115,7 @@ class MultiOutputParts(Parts):
         classes = params.get("classes")
         return {} if classes is None else {"classes": classes[number]}
 
-    def join(self, bundle: Any, parts: list[Any]) -> None:
+    def join(self, bundle: Estimator, parts: list[Estimator]) -> None:
         """Put the estimators into the bundle."""
         _put_in(bundle, parts, ["n_features_in_", "feature_names_in_"])
 
@@ -122,14 +123,14 @@ class MultiOutputParts(Parts):
 class _Idle(BaseEstimator):  # type: ignore[misc]
     """An estimator that learns nothing, in place of those in a bundle."""
 
-    def fit(self, X: Any, y: Any) -> _Idle:
+    def fit(self, X: Piece, y: Piece) -> _Idle:
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> _Idle:
+    def partial_fit(self, X: Piece, y: Piece, classes: Classes = None) -> _Idle:
         return self
 
 
-def _draws(bundle: Any) -> bool:
+def _draws(bundle: Estimator) -> bool:
     """Tell whether the parts of a bundle draw from NumPy's global generator.
 
     Parts that learn beside each other would draw from it in another order.
@@ -138,7 +139,7 @@ def _draws(bundle: Any) -> bool:
     return any(n.endswith("random_state") and value is None for n, value in params)
 
 
-def _put_in(bundle: Any, parts: list[Any], names: list[str]) -> None:
+def _put_in(bundle: Estimator, parts: list[Estimator], names: list[str]) -> None:
     """Put parts into their bundle, which is changed.
 
     Parameters

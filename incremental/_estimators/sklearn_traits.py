@@ -18,11 +18,11 @@ _IN_ITS_TYPE = Traits(learns_in_type_of="coef_")
 _BY_OUTPUT = Traits(parts=MultiOutputParts())
 
 
-def _n_clusters(estimator: Any) -> int:
+def _n_clusters(estimator: Estimator) -> int:
     return int(estimator.n_clusters)
 
 
-def _n_components(estimator: Any) -> int:
+def _n_components(estimator: Estimator) -> int:
     return int(estimator.n_components or 1)
 
 

@@ -164,7 +164,7 @@ def _defined(kind: type, method: str) -> Any:
     return next((vars(k)[method] for k in kind.__mro__ if method in vars(k)), None)
 
 
-def has_callbacks(estimator: Any) -> bool:
+def has_callbacks(estimator: object) -> bool:
     """Tell whether an estimator has callbacks that its fit has to call."""
     return bool(getattr(estimator, "_skl_callbacks", None))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from incremental._blocks.block import Block
 from incremental._blocks.collections import as_collection
 from incremental._blocks.rows import is_one_array, n_rows
-from incremental._typing import Estimator
+from incremental._typing import Data, Estimator, Piece
 
 #: How many values a batch has with `batch_size="auto"`, and how many are assumed in a
 #: row of sparse data, or of data without columns such as text.
@@ -135,7 +135,7 @@ def _has_rows(block: Block) -> bool:
     return n_rows(block["X"]) > 0
 
 
-def rows_of_batch(batch_size: Any, X: Any) -> int | None:
+def rows_of_batch(batch_size: int | str | None, X: Data) -> int | None:
     """Return the number of rows of a batch; None if batches are blocks.
 
     Parameters
@@ -201,7 +201,7 @@ def in_layout(batch: Block, layout: Layout) -> Block:
     )
 
 
-def _lying(piece: Any, layout: Layout) -> Any:
+def _lying(piece: Piece, layout: Layout) -> Piece:
     if type(piece) is np.ndarray:
         return np.asarray(piece, order=layout)
     if is_one_array(piece):

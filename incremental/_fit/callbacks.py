@@ -22,7 +22,7 @@ from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._predict.scorers import as_scorers
 from incremental._predict.scoring import OnBlocks, score_in_memory
-from incremental._typing import Estimator
+from incremental._typing import Data, Estimator, Piece
 
 
 class FitTasks:
@@ -46,7 +46,7 @@ class FitTasks:
     https://scikit-learn.org/stable/developers/callbacks.html
     """
 
-    def __init__(self, estimator: Any, max_iter: int, X: Any, y: Any) -> None:
+    def __init__(self, estimator: Any, max_iter: int, X: Data, y: Data) -> None:
         self._estimator = estimator
         self._X, self._y = X, y
         self._fit = estimator._init_callback_context(max_subtasks=max_iter)
@@ -112,7 +112,7 @@ class FitTasks:
         return task.call_on_fit_task_begin(estimator=self._estimator)
 
     def _end(
-        self, task: Any, load: Callable[[], Any], *, on_data: bool = False
+        self, task: Any, load: Callable[[], Estimator], *, on_data: bool = False
     ) -> bool:
         """End a task.
 
@@ -140,7 +140,7 @@ class FitTasks:
             )
         )
 
-    def _look(self, learned: Estimator) -> tuple[Any, OnBlocks | None]:
+    def _look(self, learned: Estimator) -> tuple[Estimator, OnBlocks | None]:
         """Return what callbacks score with.
 
         Parameters
@@ -163,7 +163,7 @@ class FitTasks:
             fitted.estimator_, self._blocks, X=self._X, wrapper=fitted
         )
 
-    def _compute_y(self, on_blocks: OnBlocks | None) -> Any:
+    def _compute_y(self, on_blocks: OnBlocks | None) -> Piece:
         """Return y in memory, from the same read of the blocks as predictions."""
         if self._y is None or on_blocks is None:
             return dask.compute(self._y)[0]
@@ -177,7 +177,7 @@ class FitTasks:
         return read_blocks({"X": X} if self._y is None else {"X": X, "y": self._y})
 
 
-def _attributes(fitted: Any, on_blocks: OnBlocks | None) -> dict[str, Any]:
+def _attributes(fitted: Estimator, on_blocks: OnBlocks | None) -> dict[str, Any]:
     """Return the attributes that a callback's copy of the wrapper needs to score.
 
     Parameters

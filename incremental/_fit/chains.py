@@ -156,7 +156,7 @@ def _parts(
     return chains, join
 
 
-def _shell(bundle: Any) -> Any:
+def _shell(bundle: Estimator) -> Estimator:
     """Return a bundle without its parts, so that no task has to carry these."""
     shell = copy.copy(bundle)
     shell.estimators_ = []
@@ -182,7 +182,7 @@ class Divide:
     """
 
     kind: Parts
-    bundle: Any
+    bundle: Estimator
     params: Mapping[str, Any]
 
     def __call__(self, block: Block) -> Block:

@@ -169,7 +169,7 @@ class Checkpoints:
             progress: Progress = pickle.loads(body)
             estimator = copy_estimator(progress.fitting.estimator)
             fitting = progress.fitting._replace(estimator=estimator)
-            best = copy_estimator(progress.best)
+            best = None if progress.best is None else copy_estimator(progress.best)
             return replace(progress, fitting=fitting, best=best)
         return None
 
@@ -302,7 +302,9 @@ class Checkpoints:
             )
 
 
-def fingerprint(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+def fingerprint(
+    parameters: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, str]:
     """Describe what a fit depends on, as texts that an error message can show.
 
     Parameters
@@ -359,7 +361,7 @@ def _described(value: Any) -> str:
     return f"{type(value).__name__} {tokenize(value)}"
 
 
-def pickled(value: Any) -> bytes:
+def pickled(value: object) -> bytes:
     """Pickle the content of a checkpoint, with cloudpickle if pickle fails.
 
     Raises

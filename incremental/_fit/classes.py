@@ -9,6 +9,7 @@ from typing import Any
 
 import dask
 import numpy as np
+from numpy.typing import NDArray
 
 from incremental._blocks.block import Block
 from incremental._blocks.collections import as_collection
@@ -17,14 +18,14 @@ from incremental._blocks.targets import check_missing
 from incremental._estimators.foreign import tags_of
 from incremental._graph.blocks import read_blocks
 from incremental._graph.fold import map_blocks
-from incremental._typing import Estimator
+from incremental._typing import Classes, Data, Estimator, Piece
 
 logger = logging.getLogger("incremental")
 
 _MOST_LISTED = 10
 
 
-def find_classes(estimator: Estimator, y: Any) -> Any:
+def find_classes(estimator: Estimator, y: Data) -> Classes:
     """Find the classes in y.
 
     If y is categorical and dask knows its categories, these are the classes. Otherwise
@@ -59,7 +60,7 @@ def find_classes(estimator: Estimator, y: Any) -> Any:
     return _join(map_blocks(blocks, _unique_in, name="find-classes"))
 
 
-def as_classes(classes: Any) -> Any:
+def as_classes(classes: Classes) -> Classes:
     """Return the `classes` that the user gives, in memory; sort them if they are a set.
 
     Dask collections, and those in a list, are computed together.
@@ -95,7 +96,7 @@ def as_classes(classes: Any) -> Any:
     return classes
 
 
-def _check_given(classes: Any) -> None:
+def _check_given(classes: Classes) -> None:
     """Check that there are classes, and that none is missing."""
     for known in classes if len(classes) and _is_nested(classes) else [classes]:
         if len(known) == 0:
@@ -110,7 +111,7 @@ def _check_given(classes: Any) -> None:
             )
 
 
-def check_classes(y: Any, classes: Any) -> None:
+def check_classes(y: Piece, classes: Classes) -> None:
     """Check that y holds only known classes.
 
     Parameters
@@ -140,7 +141,7 @@ def check_classes(y: Any, classes: Any) -> None:
             )
 
 
-def _listed(classes: Any) -> str:
+def _listed(classes: Classes) -> str:
     """List classes for a message: all, or the first few and how many there are."""
     values = np.asarray(classes).tolist()
     if len(values) <= _MOST_LISTED:
@@ -149,7 +150,7 @@ def _listed(classes: Any) -> str:
     return f"[{first}, …] ({len(values)} in all)"
 
 
-def n_outputs(y: Any) -> int:
+def n_outputs(y: Data) -> int:
     """Count the columns of y; 1 if it has one dimension."""
     if y is None:
         return 1
@@ -159,29 +160,29 @@ def n_outputs(y: Any) -> int:
     return int(shape[1]) if counted else 1
 
 
-def _is_nested(classes: Any) -> bool:
+def _is_nested(classes: Classes) -> bool:
     """Tell whether there are classes for each of several columns of y."""
     return len(classes) > 0 and np.ndim(classes[0]) == 1
 
 
-def _columns(y: Any) -> list[Any]:
+def _columns(y: Piece) -> list[NDArray[Any]]:
     """Return the columns of y, as a list of arrays."""
     values = np.asarray(y)
     return [values] if values.ndim == 1 else list(values.T)
 
 
-def _unique_in(block: Block) -> list[Any]:
+def _unique_in(block: Block) -> list[NDArray[Any]]:
     return _unique(block["y"])
 
 
-def _unique(y: Any) -> list[Any]:
+def _unique(y: Piece) -> list[NDArray[Any]]:
     """Return the classes in each column of y. Raise if a value is missing."""
     columns = _columns(y)
     check_missing(columns)
     return [np.unique(column) for column in columns]
 
 
-def _unknown(column: Any, known: Any) -> Any:
+def _unknown(column: NDArray[Any], known: NDArray[Any]) -> NDArray[Any]:
     """Return the values of a column that are no known classes."""
     try:
         return column[~np.isin(column, known)]
@@ -190,7 +191,7 @@ def _unknown(column: Any, known: Any) -> Any:
         raise
 
 
-def _join(found: list[list[Any]]) -> Any:
+def _join(found: list[list[NDArray[Any]]]) -> Classes:
     """Unite the classes that were found in blocks.
 
     Parameters

@@ -14,10 +14,11 @@ from incremental._blocks.block import Block
 from incremental._blocks.rows import is_pandas, n_rows, take_rows
 from incremental._blocks.stages import Stage, apply
 from incremental._fit.progress import DIGEST_SIZE, Progress
-from incremental._fit.step import Fitting
+from incremental._fit.step import FittedAlone, Fitting
 from incremental._fit.tokens import tokenize
 from incremental._graph.blocks import Blocks
 from incremental._graph.fold import map_blocks
+from incremental._typing import Dtype, Piece
 
 # It stands for the digest of a block that was not read before.
 UNKNOWN = bytes(DIGEST_SIZE)
@@ -50,7 +51,7 @@ def digest(block: Block, stages: Sequence[Stage] = ()) -> bytes:
     return found.digest()
 
 
-def _some_rows(piece: Any) -> list[Any]:
+def _some_rows(piece: Piece) -> list[Piece]:
     """Cut rows out of a piece of a block with slices.
 
     To cut them out one by one would take ten times as long.
@@ -62,7 +63,7 @@ def _some_rows(piece: Any) -> list[Any]:
     ]
 
 
-def _parts(rows: Any) -> list[bytes]:
+def _parts(rows: Piece) -> list[bytes]:
     """Return bytes that are equal for equal rows, whatever their memory layout."""
     if is_pandas(rows):
         if rows.ndim == 1:
@@ -76,12 +77,12 @@ def _parts(rows: Any) -> list[bytes]:
     return [tokenize(rows).encode()]
 
 
-def _values(rows: Any) -> list[bytes]:
+def _values(rows: Piece) -> list[bytes]:
     """Return the bytes of the values in a frame or series."""
     return _parts(rows.to_numpy())
 
 
-def _type(dtype: Any) -> str:
+def _type(dtype: Dtype) -> str:
     """Return the name of a type, with its byte order if it is of NumPy."""
     return dtype.str if isinstance(dtype, np.dtype) else dtype.name
 
@@ -118,7 +119,7 @@ class Compared:
     step: Callable[[Fitting, Any], Fitting]
     expected: bytes
 
-    def __call__(self, fitting: Fitting, block: Any) -> Fitting:
+    def __call__(self, fitting: Fitting, block: Block | FittedAlone) -> Fitting:
         """Return the fitting after one more block, with its digest added.
 
         Raises

@@ -16,10 +16,10 @@ from sklearn.utils import get_tags
 from incremental._blocks.collections import as_collection, is_lazy
 from incremental._blocks.columns import check_declared_columns, learned_columns
 from incremental._estimators.composition import first_step, last_step
-from incremental._typing import Estimator
+from incremental._typing import Data, Estimator
 
 
-def check_rows(estimator: Estimator, rows: Mapping[str, Any]) -> None:
+def check_rows(estimator: Estimator, rows: Mapping[str, Data]) -> None:
     """Check X, y and the weights, before any of them is read.
 
     Parameters
@@ -74,16 +74,16 @@ def check_options(estimator: Estimator) -> None:
         )
 
 
-def _is_scikit_learns(estimator: Any) -> bool:
+def _is_scikit_learns(estimator: Estimator) -> bool:
     return type(estimator).__module__.startswith("sklearn.")
 
 
-def _shape(value: Any) -> tuple[Any, ...]:
+def _shape(value: Data) -> tuple[Any, ...]:
     """Return the shape of data; an empty one if they do not have any."""
     return tuple(getattr(as_collection(value).value, "shape", ()))
 
 
-def _check_size(X: Any) -> None:
+def _check_size(X: Data) -> None:
     rows = as_collection(X).n_rows
     if rows is not None and sum(rows) == 0:
         raise ValueError(
@@ -97,7 +97,7 @@ def _check_size(X: Any) -> None:
         )
 
 
-def _check_dimensions(name: str, value: Any) -> None:
+def _check_dimensions(name: str, value: Data) -> None:
     dimensions = len(_shape(value))
     if name == "y" and dimensions > 2:
         raise ValueError(
@@ -111,7 +111,7 @@ def _check_dimensions(name: str, value: Any) -> None:
         )
 
 
-def _check_table(X: Any, estimator: Estimator) -> None:
+def _check_table(X: Data, estimator: Estimator) -> None:
     """Check the X of an estimator that takes tables of numbers."""
     name = type(estimator).__name__
     shape = _shape(X)
@@ -134,7 +134,7 @@ def _check_table(X: Any, estimator: Estimator) -> None:
             )
 
 
-def _check_outputs(y: Any, estimator: Estimator) -> None:
+def _check_outputs(y: Data, estimator: Estimator) -> None:
     shape = () if y is None else _shape(y)
     several = len(shape) == 2 and shape[1] == shape[1] and shape[1] > 1
     tags = get_tags(estimator)
@@ -148,7 +148,7 @@ def _check_outputs(y: Any, estimator: Estimator) -> None:
         )
 
 
-def _types(X: Any) -> list[tuple[Any, Any]]:
+def _types(X: Data) -> list[tuple[Any, Any]]:
     """List the columns of X with their types; an array has one type for all."""
     example = as_collection(X).example
     dtypes: Any = getattr(example, "dtypes", None)
@@ -158,7 +158,7 @@ def _types(X: Any) -> list[tuple[Any, Any]]:
     return [(None, dtype)] if isinstance(dtype, np.dtype) else []
 
 
-def _describe(value: Any) -> str:
+def _describe(value: Data) -> str:
     """Describe the shape of data, with a question mark where it is unknown."""
     sizes = [
         "?" if not isinstance(size, int | float) or size != size else str(int(size))

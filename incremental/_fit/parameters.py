@@ -17,7 +17,7 @@ from incremental._typing import Estimator
 _RECORDED = {"pass", "score", "loss", "seconds", "blocks", "rows"}
 
 
-def check_batch_size(batch_size: Any) -> None:
+def check_batch_size(batch_size: object) -> None:
     """Check `batch_size`.
 
     Raises
@@ -96,11 +96,12 @@ def _check_judged(estimator: Estimator) -> None:
         )
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     """Tell whether a value is an integer of 1 or more."""
-    integral = isinstance(value, Integral) and not isinstance(value, bool)
-    return integral and int(value) >= 1
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return False
+    return int(value) >= 1
 
 
-def _is_real(value: Any) -> bool:
+def _is_real(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)

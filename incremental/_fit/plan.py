@@ -24,7 +24,7 @@ from incremental._fit.batches import Batching, Layout
 from incremental._fit.row_shuffle import RowShuffle
 from incremental._fit.step import PartialFit, Step
 from incremental._graph.blocks import Blocks
-from incremental._typing import Estimator
+from incremental._typing import Estimator, Piece
 
 logger = logging.getLogger("incremental")
 
@@ -218,7 +218,7 @@ def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitP
     return replace(plan, in_parts=True, reason=why)
 
 
-def _transform(steps: Travelling, X: Any) -> Any:
+def _transform(steps: Travelling[list[Estimator]], X: Piece) -> Piece:
     """Put X through steps, on a copy of X if one of them may write to it."""
     estimators = [one for one in steps.value if hasattr(one, "get_params")]
     own = X.copy() if any(map(writes_to_input, estimators)) else X

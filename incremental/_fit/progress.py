@@ -11,6 +11,7 @@ import numpy as np
 
 from incremental._estimators.copying import Travelling
 from incremental._fit.step import Fitting
+from incremental._typing import Estimator
 
 #: The number of bytes of a digest.
 DIGEST_SIZE = 16
@@ -71,7 +72,7 @@ class Progress:
     before: Fitting | None = None
     seconds: float = 0.0
     history: tuple[dict[str, Any], ...] = ()
-    best: Any = None
+    best: Estimator | None = None
     best_score: float = -math.inf
     best_merit: float = -math.inf
     stale: int = 0

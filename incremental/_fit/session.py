@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from incremental._errors import noted
 from incremental._estimators.copying import copy_estimator
@@ -18,7 +17,7 @@ from incremental._graph.blocks import Blocks
 from incremental._graph.fold import fold
 from incremental._predict.scorers import Scorers
 from incremental._predict.scoring import score_held_out
-from incremental._typing import Estimator
+from incremental._typing import Estimator, Prefetch
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,10 @@ class FitSession:
         Whether no other estimators learn from the same blocks beside this one.
     """
 
-    fresh: Any
+    fresh: Estimator
     blocks: Blocks
     options: Options
-    prefetch: Any = "auto"
+    prefetch: Prefetch = "auto"
     checkpoint_every: int | None = None
     alone: bool = True
 

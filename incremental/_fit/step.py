@@ -37,6 +37,7 @@ from incremental._fit.batches import WHOLE_BLOCKS, Batching, Layout, Waiting, in
 from incremental._fit.classes import check_classes
 from incremental._fit.row_shuffle import Mixing, RowShuffle
 from incremental._graph.sizes import held_bytes
+from incremental._typing import Classes, Estimator, Piece
 
 
 class Fitting(NamedTuple):
@@ -94,7 +95,7 @@ class Fitting(NamedTuple):
         return _arrived, (Travelling(self.estimator), self[1:])
 
 
-def _arrived(travelling: Travelling, rest: tuple[Any, ...]) -> Fitting:
+def _arrived(travelling: Travelling[Any], rest: tuple[Any, ...]) -> Fitting:
     return Fitting(travelling.value, *rest)
 
 
@@ -150,7 +151,7 @@ class PartialFit:
             fitting = self._judge(fitting, X.copy() if self.copies else X, y)
         return fitting
 
-    def _judge(self, fitting: Fitting, X: Any, y: Any) -> Fitting:
+    def _judge(self, fitting: Fitting, X: Piece, y: Piece) -> Fitting:
         last = last_step(fitting.estimator)
         has_loss = hasattr(last, "loss_")
         if has_loss:
@@ -204,7 +205,7 @@ class Step:
     batching: Batching = WHOLE_BLOCKS
     shuffle: RowShuffle | None = None
     within: Sequence[Stage] = ()
-    classes: Any = None
+    classes: Classes = None
     in_place: bool = True
     layout: Layout = "K"
     checks: bool = True
@@ -344,7 +345,7 @@ class FitAlone:
         What each clone does with its batch.
     """
 
-    estimator: Any
+    estimator: Estimator
     step: Step
 
     def __call__(self, block: Block) -> FittedAlone:
@@ -365,7 +366,7 @@ class FitAlone:
             ]
         return FittedAlone(fittings, block.digest)
 
-    def _cached_rows(self, X: Any) -> int | None:
+    def _cached_rows(self, X: Piece) -> int | None:
         """Return how many rows to learn from at once; None for all of them.
 
         A scaler makes temporary arrays as large as its input. If these do not fit

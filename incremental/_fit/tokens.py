@@ -22,7 +22,7 @@ from cloudpickle import CloudPickler
 _PLAIN = {type(None), bool, int, float, complex, str, bytes}
 
 
-def tokenize(value: Any) -> str:
+def tokenize(value: object) -> str:
     """Return a token of a value.
 
     An object is taken apart as `pickle` does it. What can be imported is described by

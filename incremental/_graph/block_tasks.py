@@ -23,6 +23,7 @@ from incremental._graph.task_spec import (
     Tuple,
     as_nodes,
 )
+from incremental._typing import Piece
 
 
 def literals(values: dict[Key, Any]) -> Graph:
@@ -328,7 +329,7 @@ def dependencies_first(
     return list(found)
 
 
-def flatten_pieces(pieces: Iterable[Any]) -> Iterator[Any]:
+def flatten_pieces(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Yield the pieces of a block from the results of its tasks.
 
     A result is a piece or a tuple of results.

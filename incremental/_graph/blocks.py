@@ -33,6 +33,7 @@ from incremental._graph.joint import (
 )
 from incremental._graph.schedulers import Scheduler, active_scheduler, this_thread
 from incremental._graph.task_spec import DataNode, Graph, Key, as_nodes
+from incremental._typing import Data, Piece
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Blocks:
         disk shuffle.
     """
 
-    graph: dict[Key, Any]
+    graph: Graph
     sources: list[Source]
     assembly: Assembly
     n_rows: tuple[int, ...] | None
@@ -156,7 +157,7 @@ class Blocks:
         ]
 
 
-def read_blocks(values: Mapping[str, Any]) -> Blocks:
+def read_blocks(values: Mapping[str, Data]) -> Blocks:
     """Pair the rows of collections, and find the tasks that yield each block.
 
     Parameters
@@ -312,7 +313,7 @@ def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
 
 def _read_frames(
     frames: dict[str, Any],
-) -> tuple[dict[Key, Any], list[Key], bool]:
+) -> tuple[Graph, list[Key], bool]:
     """Make one graph of dataframes, whose partitions are read and checked together.
 
     Parameters
@@ -378,9 +379,7 @@ def _check_one_shuffle(frames: Iterable[str], joint: Any, n_stores: int) -> None
         )
 
 
-def _check_order(
-    graph: dict[Key, Any], sources: list[Source], shuffled: set[str]
-) -> None:
+def _check_order(graph: Graph, sources: list[Source], shuffled: set[str]) -> None:
     """Check that all collections take their rows from the same shuffles.
 
     Parameters
@@ -424,7 +423,7 @@ def _unknown_order(names: str) -> str:
     )
 
 
-def _pair(names: tuple[str, ...], *frames: Any) -> tuple[Any, ...]:
+def _pair(names: tuple[str, ...], *frames: Piece) -> tuple[Piece, ...]:
     """Return the partitions of one block, checked to have the same index labels."""
     Block(dict(zip(names, frames, strict=True))).count_rows()
     for name, frame in zip(names, frames, strict=True):
@@ -438,8 +437,8 @@ def _pair(names: tuple[str, ...], *frames: Any) -> tuple[Any, ...]:
 
 
 def _with_persisted(
-    graph: dict[Key, Any], sources: list[Source], collections: Iterable[Any]
-) -> dict[Key, Any]:
+    graph: Graph, sources: list[Source], collections: Iterable[Data]
+) -> Graph:
     """Put back the futures of persisted collections, which dask drops.
 
     Parameters

@@ -18,6 +18,7 @@ from incremental._graph.block_tasks import flatten_pieces, literals, plan_blocks
 from incremental._graph.blocks import Blocks
 from incremental._graph.shared_reductions import settle
 from incremental._graph.task_spec import Graph, Key, Task, TaskRef
+from incremental._typing import Piece
 
 
 class BlockReader:
@@ -128,7 +129,7 @@ class BlockReader:
         return literals(values)
 
 
-def _assemble(where: str, assembly: Assembly, *pieces: Any) -> Block:
+def _assemble(where: str, assembly: Assembly, *pieces: Piece) -> Block:
     """Make a block of the results of its reads, and check its number of rows.
 
     Parameters

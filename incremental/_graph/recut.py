@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import Any
 from uuid import uuid4
 
 from dask.array import PerformanceWarning
@@ -18,6 +17,7 @@ from incremental._blocks.rows import is_pandas, join_rows, n_rows, take_rows
 from incremental._graph.block_tasks import Plan
 from incremental._graph.blocks import Blocks, Source
 from incremental._graph.task_spec import Graph, Key, Task, TaskRef
+from incremental._typing import Piece
 
 
 def recut(blocks: Blocks) -> Blocks:
@@ -79,7 +79,7 @@ def _count(blocks: Blocks) -> list[Sequence[int]]:
     ]
 
 
-def _n_rows(pieces: Any) -> int:
+def _n_rows(pieces: Piece) -> int:
     return n_rows(pieces[0] if isinstance(pieces, tuple) else pieces)
 
 
@@ -149,7 +149,7 @@ class CutRows:
     names: tuple[str, ...]
     rows: tuple[slice, ...]
 
-    def __call__(self, like: Any, *blocks: Any) -> Any:
+    def __call__(self, like: Piece, *blocks: Piece) -> Piece:
         """Return the rows, in the form that the blocks have.
 
         Parameters
@@ -169,7 +169,7 @@ class CutRows:
         pieces = zip(self.names, zip(*blocks, strict=True), strict=True)
         return tuple(self._cut(name, like, piece) for name, piece in pieces)
 
-    def _cut(self, name: str, like: Any, pieces: Sequence[Any]) -> Any:
+    def _cut(self, name: str, like: Piece, pieces: Sequence[Piece]) -> Piece:
         taken = [
             take_rows(one, rows) for one, rows in zip(pieces, self.rows, strict=True)
         ]

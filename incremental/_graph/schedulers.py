@@ -71,7 +71,7 @@ class Scheduler:
         workers = getattr(pool, "_max_workers", getattr(pool, "_processes", None))
         return int(workers or dask.config.get("num_workers", None) or CPU_COUNT)
 
-    def look_ahead(self, prefetch: Any, per_thread: int = 1) -> int:
+    def look_ahead(self, prefetch: object, per_thread: int = 1) -> int:
         """Return the number of blocks to read ahead.
 
         Parameters
@@ -88,8 +88,11 @@ class Scheduler:
         """
         if isinstance(prefetch, str) and prefetch == "auto":
             return max(self.n_threads, 2) * per_thread
-        integral = isinstance(prefetch, Integral) and not isinstance(prefetch, bool)
-        if not integral or prefetch < 0:
+        if (
+            isinstance(prefetch, bool)
+            or not isinstance(prefetch, Integral)
+            or prefetch < 0
+        ):
             raise ValueError(
                 "prefetch must be 'auto' or an integer of 0 or more, got "
                 f"{prefetch!r}. It is the number of blocks to read ahead of the one "

@@ -22,7 +22,7 @@ _SEQUENCES = (list, tuple, set, frozenset, deque)
 _ATOMS = (str, bytes, int, float, type(None), np.generic, type, ModuleType)
 
 
-def held_bytes(value: Any) -> int:
+def held_bytes(value: object) -> int:
     """Count the bytes of everything that an object holds. Each array counts once.
 
     Long containers are estimated from a sample.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from incremental._errors import noted
 from incremental._graph.task_spec import DataNode, Graph, Key
+from incremental._typing import State
 
 
 class Reads(NamedTuple):
@@ -103,8 +104,11 @@ class ReadTogether:
 
 
 def take_together(
-    chosen: Sequence[tuple[int, str]], step: Any, state: Any, blocks: Any
-) -> Any:
+    chosen: Sequence[tuple[int, str]],
+    step: Callable[..., State],
+    state: State,
+    blocks: Sequence[tuple[Any, ...]],
+) -> State:
     """Take some of the blocks that `ReadTogether` has read, one after the other.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,10 +35,10 @@ from incremental._estimators.traits import traits_of
 from incremental._graph.sizes import held_bytes
 from incremental._predict.output_meta import declared_output
 from incremental._predict.outputs import Declared
-from incremental._typing import Estimator
+from incremental._typing import Data, Estimator, Piece
 
 
-def _size(travelling: Travelling) -> int:
+def _size(travelling: Travelling[Any]) -> int:
     return held_bytes(travelling.value)
 
 
@@ -46,8 +46,8 @@ sizeof.register(Travelling, _size)
 
 
 def map_method(
-    estimator: Estimator, method: str, X: Any, *, meta: Any = None, **params: Any
-) -> Any:
+    estimator: Estimator, method: str, X: Data, *, meta: Piece = None, **params: Any
+) -> Data:
     """Apply a method of a fitted estimator to every block of a collection.
 
     The graph holds the estimator once, whatever the number of blocks. The method runs
@@ -110,14 +110,20 @@ def map_method(
     ]
 
 
-def _with_index(empty: Any, X: Collection) -> Any:
+def _with_index(empty: Piece, X: Collection) -> Piece:
     """Give pandas output without rows an index of the type that X has."""
     if is_pandas(empty) and X.has_index:
         return empty.set_axis(X.example.index[:0])
     return empty
 
 
-def _map(X: Collection, stage: Stage, empty: Any, function: Any, *args: Any) -> Any:
+def _map(
+    X: Collection,
+    stage: Stage,
+    empty: Piece,
+    function: Callable[..., Any],
+    *args: Any,
+) -> Data:
     """Map a function over the blocks of a collection.
 
     Parameters
@@ -163,17 +169,17 @@ class Call:
 
     method: str
     params: Mapping[str, Any]
-    declared: Any
+    declared: Declared | list[Declared]
     columns: Columns
 
 
 def _apply(
-    block: Any,
-    model: Travelling,
+    block: Piece,
+    model: Travelling[tuple[Estimator, dict[str, Any]]],
     call: Call,
     block_id: Any = None,
     partition_info: Any = None,
-) -> Any:
+) -> Piece:
     """Call a method on a block, and check the columns of the block and the output.
 
     Parameters
@@ -193,8 +199,9 @@ def _apply(
     """
     declared = call.declared
     if n_rows(block) == 0:
-        several = isinstance(declared, list)
-        return [one.empty for one in declared] if several else declared.empty
+        if isinstance(declared, Declared):
+            return declared.empty
+        return [one.empty for one in declared]
     with noted(f"in {call.method}{_which(block_id, partition_info)}"):
         columns = columns_of({"X": block})
         check_columns(columns, call.columns, "what the collection declares")
@@ -212,8 +219,12 @@ def _which(block_id: Any, partition_info: Any) -> str:
 
 
 def _call(
-    block: Any, estimator: Estimator, method: str, params: Any, declared: Any
-) -> Any:
+    block: Piece,
+    estimator: Estimator,
+    method: str,
+    params: Mapping[str, Any],
+    declared: Declared | list[Declared],
+) -> Piece:
     """Call a method on a block that has rows, and convert the output as declared.
 
     Parameters
@@ -242,5 +253,5 @@ def _call(
     ]
 
 
-def _pick(outputs: Any, which: int) -> Any:
+def _pick(outputs: Sequence[Piece], which: int) -> Piece:
     return outputs[which]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,19 @@ from incremental._blocks.frames import replace_columns
 from incremental._blocks.rows import is_pandas, take_rows
 from incremental._errors import noted
 from incremental._predict.outputs import METAS, n_columns
-from incremental._typing import Estimator
+from incremental._typing import Data, Dtype, Estimator, Piece
+
+# A function that makes a type of text wide enough, see `_text_dtype`.
+Widen = Callable[[Dtype], Dtype]
 
 
 def declared_output(
-    estimator: Estimator, method: str, X: Any, params: Any, meta: Any = None
-) -> Any:
+    estimator: Estimator,
+    method: str,
+    X: Data,
+    params: Mapping[str, Any],
+    meta: Piece = None,
+) -> Piece:
     """Return an output without rows, as a method is declared to yield it for a block.
 
     Parameters
@@ -68,7 +75,7 @@ def declared_output(
     return [_combined(one, other, method, text) for one, other in pairs]
 
 
-def _check_is_lazy_kind(output: Any) -> None:
+def _check_is_lazy_kind(output: Piece) -> None:
     """Check that there is a dask collection of outputs of such a kind.
 
     Raises
@@ -87,7 +94,7 @@ def _check_is_lazy_kind(output: Any) -> None:
         )
 
 
-def _is_several(outputs: Any) -> bool:
+def _is_several(outputs: Piece) -> bool:
     """Tell whether a method returned several outputs, in a list or a tuple."""
     return isinstance(outputs, list | tuple)
 
@@ -97,13 +104,13 @@ def _outputs(count: int | None) -> str:
     return "one output" if count is None else f"a list of {count}"
 
 
-def _each(function: Callable[[Any], Any], outputs: Any) -> Any:
+def _each(function: Callable[[Piece], Any], outputs: Piece) -> Any:
     """Call a function on an output, or on each of several."""
     several = _is_several(outputs)
     return list(map(function, outputs)) if several else function(outputs)
 
 
-def _check_is_example(example: Any) -> None:
+def _check_is_example(example: Piece) -> None:
     if not hasattr(example, "dtype") and not hasattr(example, "dtypes"):
         raise TypeError(
             f"An example of the output must be an array, a pandas.Series or a "
@@ -111,7 +118,7 @@ def _check_is_example(example: Any) -> None:
         )
 
 
-def _combined(meta: Any, example: Any, method: str, text: Any) -> Any:
+def _combined(meta: Piece, example: Piece, method: str, text: Widen) -> Piece:
     """Return `meta` without rows, with types that can hold the example as well.
 
     Parameters
@@ -142,19 +149,19 @@ def _combined(meta: Any, example: Any, method: str, text: Any) -> Any:
     return _retyped(meta, [_wider(*pair) for pair in pairs], text)
 
 
-def _names(example: Any) -> Any:
+def _names(example: Piece) -> list[Any] | int:
     """Return the names of the columns, or their number if they have no names."""
     return list(example.columns) if hasattr(example, "columns") else n_columns(example)
 
 
-def _dtypes(example: Any) -> list[Any]:
+def _dtypes(example: Piece) -> list[Dtype]:
     """Return the type of each column."""
     if hasattr(example, "columns"):
         return list(example.dtypes)
     return [example.dtype] * n_columns(example)
 
 
-def _wider(wanted: Any, received: Any) -> Any:
+def _wider(wanted: Dtype, received: Dtype) -> Dtype:
     """Return the user's type if it suits the type of an output, else the latter.
 
     It suits if both are of one kind, or if it can hold all values of the other.
@@ -167,7 +174,7 @@ def _wider(wanted: Any, received: Any) -> Any:
     return wanted if numbers or np.can_cast(received, wanted, "safe") else received
 
 
-def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
+def _retyped(example: Piece, dtypes: list[Dtype] | None, text: Widen) -> Piece:
     """Return an example without rows and with other types.
 
     Parameters
@@ -189,7 +196,7 @@ def _retyped(example: Any, dtypes: list[Any] | None, text: Any) -> Any:
     return replace_columns(empty, columns)
 
 
-def _text_dtype(estimator: Estimator, method: str) -> Callable[[Any], Any]:
+def _text_dtype(estimator: Estimator, method: str) -> Widen:
     """Return a function that makes a type of text wide enough for all classes.
 
     The function takes a type and returns one. A type that is not of text is returned
@@ -199,7 +206,7 @@ def _text_dtype(estimator: Estimator, method: str) -> Callable[[Any], Any]:
     several = classes if isinstance(classes, list) else [classes]
     known = [getattr(one, "dtype", None) for one in several]
 
-    def widen(dtype: Any) -> Any:
+    def widen(dtype: Dtype) -> Dtype:
         if getattr(dtype, "kind", "O") not in "US" or not isinstance(dtype, np.dtype):
             return dtype
         if any(getattr(one, "kind", "O") != dtype.kind for one in known):
@@ -209,7 +216,9 @@ def _text_dtype(estimator: Estimator, method: str) -> Callable[[Any], Any]:
     return widen
 
 
-def example_output(estimator: Estimator, method: str, X: Any, params: Any) -> Any:
+def example_output(
+    estimator: Estimator, method: str, X: Data, params: Mapping[str, Any]
+) -> Piece:
     """Return the output of a method for a made-up row that is like those of X.
 
     Several rows are tried, because estimators differ in which values they accept.
@@ -259,13 +268,13 @@ def example_output(estimator: Estimator, method: str, X: Any, params: Any) -> An
     raise first_error or ValueError("There is no row to try.")
 
 
-def _rows(estimator: Estimator, X: Any) -> Iterator[Any]:
+def _rows(estimator: Estimator, X: Data) -> Iterator[Piece]:
     """Yield made-up rows that an estimator may take, the likeliest first."""
     for row in as_collection(X).made_up_rows():
         yield _with_learned(estimator, row) if hasattr(row, "shape") else row
 
 
-def _with_learned(estimator: Estimator, row: Any) -> Any:
+def _with_learned(estimator: Estimator, row: Piece) -> Piece:
     """Put known categories into a made-up row: encoders refuse unknown ones."""
     for chosen, values in _categories(estimator):
         if is_pandas(row):
@@ -278,7 +287,7 @@ def _with_learned(estimator: Estimator, row: Any) -> Any:
     return row
 
 
-def _places(row: Any, chosen: Any) -> list[int]:
+def _places(row: Piece, chosen: Any) -> list[int]:
     """Return the numbers of some columns.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from incremental._blocks.rows import is_pandas, n_rows
+from incremental._typing import Dtype, Piece
 
 METAS = {
     "predict": "predict_meta",
@@ -29,10 +30,10 @@ class Declared:
         Whether floats may be rounded to the declared type. True if the user gave it.
     """
 
-    empty: Any
+    empty: Piece
     rounds: bool = False
 
-    def hold(self, output: Any, block: Any, who: str, method: str) -> Any:
+    def hold(self, output: Piece, block: Piece, who: str, method: str) -> Piece:
         """Return the output for a block, converted to what is declared.
 
         No value changes, except floats that are rounded if `rounds` is True.
@@ -80,7 +81,7 @@ class Declared:
             )
             raise ValueError(f"{who}.{method} returned {misfit}. {fix}") from None
 
-    def _as_pandas(self, output: Any, index: Any) -> Any:
+    def _as_pandas(self, output: Piece, index: Any) -> Piece:
         """Return an output as the pandas object that is declared.
 
         Parameters
@@ -110,7 +111,7 @@ class Declared:
         arrays = {n: getattr(v, "array", v) for n, v in enumerate(columns)}
         return pd.DataFrame(arrays, index=index).set_axis(empty.columns, axis=1)
 
-    def _cast(self, values: Any, dtype: Any) -> Any:
+    def _cast(self, values: Piece, dtype: Dtype) -> Piece:
         """Cast values to a type.
 
         Raises
@@ -142,7 +143,7 @@ class _Misfit(Exception):  # noqa: N818
 
 
 def check_index(
-    output: Any, block: Any, who: str, method: str, *, by_position: bool
+    output: Piece, block: Piece, who: str, method: str, *, by_position: bool
 ) -> None:
     """Check that output in pandas has the same row labels as its block, in this order.
 
@@ -189,7 +190,7 @@ def _first_difference(index: Any, expected: Any) -> tuple[Any, Any]:
     return next((pair for pair in pairs if repr(pair[0]) != repr(pair[1])), pairs[0])
 
 
-def _check_columns(output: Any, empty: Any) -> None:
+def _check_columns(output: Piece, empty: Piece) -> None:
     """Raise `_Misfit` if an output has other columns than the declared one."""
     named = hasattr(output, "columns") and hasattr(empty, "columns")
     if named and not output.columns.equals(empty.columns):
@@ -205,19 +206,19 @@ def _check_columns(output: Any, empty: Any) -> None:
         )
 
 
-def n_columns(values: Any) -> int:
+def n_columns(values: Piece) -> int:
     """Count the columns of an array or a frame; 1 if it has one dimension."""
     return int(np.prod(values.shape[1:]))
 
 
-def _column(output: Any, n: int) -> Any:
+def _column(output: Piece, n: int) -> Piece:
     """Return one column of an output by its number."""
     if output.ndim == 1:
         return output
     return output.iloc[:, n] if is_pandas(output) else output[:, n]
 
 
-def _cast_numpy(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
+def _cast_numpy(values: Piece, dtype: Dtype, rounds: bool) -> tuple[bool, Piece]:
     """Cast values to a type of NumPy.
 
     Parameters
@@ -256,7 +257,7 @@ def _cast_numpy(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
     return bool(np.all((before == after) | missing)), cast
 
 
-def _cast_pandas(values: Any, dtype: Any, rounds: bool) -> tuple[bool, Any]:
+def _cast_pandas(values: Piece, dtype: Dtype, rounds: bool) -> tuple[bool, Piece]:
     """Cast values to a type of pandas, as `_cast_numpy` does to one of NumPy."""
     import pandas as pd
 
