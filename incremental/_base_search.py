@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -16,23 +18,45 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import check_random_state
 
-from incremental._blocks.collections import check_kinds
+from incremental._blocks.collections import as_collection, check_kinds, is_lazy
 from incremental._blocks.labelled import all_without_labels, feature_labels
 from incremental._estimators.float_types import warn_of_rounding
-from incremental._fit.passes import begin
+from incremental._fit.batches import rows_of_batch
+from incremental._fit.checkpoints import (
+    Checkpoints,
+    describe_rows,
+    fingerprint,
+    pickled,
+)
+from incremental._fit.digests import check_digests, digests_of_some
+from incremental._fit.parameters import check_checkpoint
+from incremental._fit.progress import Progress
 from incremental._fit.step import Fitting
 from incremental._fit_many import check_alike, check_together, open_together
+from incremental._graph.blocks import Blocks
+from incremental._graph.held import hold
+from incremental._graph.schedulers import active_scheduler
 from incremental._incremental import Incremental
 from incremental._parallel_post_fit import ParallelPostFit, beside_in_memory
 from incremental._predict.by_block import own_metric
-from incremental._predict.scorers import as_scorers
-from incremental._search.engine import Candidate, Search
+from incremental._predict.scorers import Scorers, as_scorers
+from incremental._search.candidates import Candidate, SearchState
+from incremental._search.engine import Search
 from incremental._search.results import history_of, results_of, work_of
 from incremental._search.schedules import Bracket, scored_every
+from incremental._search.stream import Stream
 from incremental._typing import Scoring
 
 # A search makes as many passes as its schedule takes.
-_OF_THE_SEARCH: Mapping[str, Any] = {"max_iter": 1, "tol": None, "scoring": None}
+_OF_THE_SEARCH: Mapping[str, Any] = {
+    "max_iter": 1,
+    "tol": None,
+    "scoring": None,
+    "refit": None,
+    "checkpoint": None,
+}
+# Parameters of a search that its result does not depend on.
+_WITHOUT_EFFECT = {"verbose", "checkpoint", "checkpoint_every", "keep_checkpoint"}
 
 
 class BaseSearch(ParallelPostFit):
@@ -50,8 +74,12 @@ class BaseSearch(ParallelPostFit):
         tol: float,
         random_state: Any,
         scoring: Scoring,
+        refit: str | None,
         verbose: int,
         error_score: Any,
+        checkpoint: Any,
+        checkpoint_every: int,
+        keep_checkpoint: bool,
     ) -> None:
         super().__init__(estimator, scoring=scoring)
         self.parameters = parameters
@@ -59,8 +87,12 @@ class BaseSearch(ParallelPostFit):
         self.patience = patience
         self.tol = tol
         self.random_state = random_state
+        self.refit = refit
         self.verbose = verbose
         self.error_score = error_score
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.keep_checkpoint = keep_checkpoint
 
     @abstractmethod
     def _brackets(self) -> list[Bracket]:
@@ -81,7 +113,8 @@ class BaseSearch(ParallelPostFit):
         Parameters
         ----------
         X : array-like or collection of shape (n_samples, n_features)
-            It needs at least two blocks, since whole blocks are held out.
+            It needs at least two blocks, since whole blocks are held out. The rows of
+            data in memory are mixed and cut into ten blocks or more.
         y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs), \
 optional
         **params
@@ -98,7 +131,10 @@ optional
             by block while `scoring` is None.
         ValueError
             If a parameter is out of its range, if X has a single block, if all
-            candidates fail, or for the reasons for which `Incremental.fit` raises it.
+            candidates fail, if a checkpoint is of another search, or for the reasons
+            for which `Incremental.fit` raises it.
+        PermissionError, RuntimeError
+            As `Incremental.fit` does, for `checkpoint`.
         """
         self._check()
         labels = feature_labels(X)
@@ -110,69 +146,156 @@ optional
                 "y must be given to score candidates by their own `score`, got None. "
                 "Pass y, or a `scoring` that needs none."
             )
+        checkpoints = self._open_checkpoints(X, y, params)
+        with nullcontext() if checkpoints is None else checkpoints:
+            state = None if checkpoints is None else checkpoints.load()
+            state, resumed = state or self._draw(), state is not None
+            wrappers, search = self._open(state, X, y, params, checkpoints)
+            if resumed:
+                check_digests(search.stream.blocks, state.digests)
+            elif checkpoints is not None:
+                state.digests = _digests(search)
+            search.run(state)
+            if checkpoints is not None:
+                checkpoints.mark_finished(state, keep=self.keep_checkpoint)
+            self._tell_of_failures(state.candidates)
+            self._commit(state, wrappers, labels)
+            if checkpoints is not None:
+                checkpoints.finish(keep=self.keep_checkpoint)
+        return self
+
+    def _draw(self) -> SearchState:
+        """Draw the candidates of a new search."""
         rng = check_random_state(self.random_state)
-        brackets = self._brackets()
         drawn = [
             (bracket.number, chosen)
-            for bracket in brackets
-            for chosen in self._draw(bracket.n_models, rng)
+            for bracket in self._brackets()
+            for chosen in self._sample(bracket.n_models, rng)
         ]
-        wrappers = [self._wrapper(chosen) for _, chosen in drawn]
-        names = [f"candidate {at} ({chosen})" for at, (_, chosen) in enumerate(drawn)]
+        candidates = [
+            Candidate(at, chosen, number) for at, (number, chosen) in enumerate(drawn)
+        ]
+        return SearchState(candidates, int(rng.randint(2**31)))
+
+    def _open(
+        self,
+        state: SearchState,
+        X: Any,
+        y: Any,
+        params: dict[str, Any],
+        checkpoints: Checkpoints | None,
+    ) -> tuple[list[Incremental], Search]:
+        """Return a wrapper for each candidate, and the search that they are in.
+
+        Parameters
+        ----------
+        state : SearchState
+            Its candidates get what they need to learn.
+        X, y, params
+            As for `fit`, without labels.
+        checkpoints : Checkpoints or None
+        """
+        candidates = state.candidates
+        wrappers = [self._wrapper(one.params) for one in candidates]
+        names = [f"candidate {one.number} ({one.params})" for one in candidates]
         for name, wrapper in zip(names, wrappers, strict=True):
             check_alike(names[0], wrappers[0], name, wrapper)
-        opened = open_together(wrappers, names, X, y, params, reads_y=True)
-        n_blocks = len(opened[0][0].session.blocks)
-        held_out = self._hold_out(n_blocks, rng)
+        rng = np.random.RandomState(state.seed)
+        opened = open_together(
+            wrappers, names, X, y, params, reads_y=True, cut=partial(_cut, rng=rng)
+        )
+        session = opened[0][0].session
+        stream = Stream(session.blocks, session.options.batch_size)
+        share = self.test_size
+        if share is None and not is_lazy(X):
+            share = _SHARE_IN_MEMORY
+        held_out = _hold_out(len(stream.blocks), share, rng)
         # One generator for all of them, so that they draw the same orders.
         order = np.random.RandomState(rng.randint(2**31))
         may_fail = self.error_score != "raise"
-        candidates = []
-        pairs = zip(drawn, *opened, strict=True)
-        for at, ((number, chosen), learner, passes) in enumerate(pairs):
-            progress = begin(n_blocks, Fitting(None), copy.deepcopy(order))
-            progress = replace(progress, held_out=held_out)
-            learner = learner._replace(may_fail=may_fail)
-            candidates.append(Candidate(at, chosen, number, learner, passes, progress))
-        Search(
-            brackets,
-            as_scorers(self.scoring),
+        for one, learner, passes in zip(candidates, *opened, strict=True):
+            one.learner = learner._replace(may_fail=may_fail)
+            one.passes = passes
+            if not hasattr(one, "progress"):
+                own = copy.deepcopy(order)
+                one.progress = Progress(Fitting(None), own, held_out)
+        search = Search(
+            self._brackets(),
+            stream,
+            self._scorers(),
             held_out,
             float(self.error_score) if may_fail else None,
             self._patience(),
             self.tol,
             self.verbose,
-        ).run(candidates)
-        self._tell_of_failures(candidates)
-        results = results_of(candidates)
-        best = int(results["rank_test_score"].argmin())
-        progress = candidates[best].progress
+            checkpoints,
+        )
+        return wrappers, search
+
+    def _commit(
+        self, state: SearchState, wrappers: list[Incremental], labels: list[str] | None
+    ) -> None:
+        """Set the attributes that a search learns.
+
+        Parameters
+        ----------
+        state : SearchState
+            The state at its end.
+        wrappers : list of Incremental
+            One for each candidate.
+        labels : list of str or None
+            The features of X, if it is of xarray.
+        """
+        main = self._scorers().main
+        results = results_of(state.candidates)
+        best = int(results[f"rank_test_{main}"].argmin())
+        winner, wrapper = state.candidates[best], wrappers[best]
+        progress = winner.progress
         if progress.fitting.rounded:
             warn_of_rounding()
-        wrappers[best]._commit(progress, list(progress.history), labels)
+        wrapper._commit(progress, list(progress.history), labels)
         own = isinstance(self.estimator, Incremental)
         found = {
-            "estimator_": wrappers[best] if own else wrappers[best].estimator_,
+            "estimator_": wrapper if own else wrapper.estimator_,
             "cv_results_": results,
             "best_index_": best,
-            "best_params_": candidates[best].params,
-            "best_score_": float(results["test_score"][best]),
-            "history_": history_of(candidates),
-            "model_history_": {one.number: one.history for one in candidates},
+            "best_params_": winner.params,
+            "best_score_": winner.score,
+            "history_": history_of(state.candidates),
+            "model_history_": {one.number: one.history for one in state.candidates},
             "n_splits_": 1,
             "scorer_": self._scorer(),
-            "metadata_": work_of(brackets, candidates),
+            "metadata_": work_of(self._brackets(), state.candidates),
             "_labels": labels,
         }
         # All attributes change in one call, which nothing can interrupt.
         self.__dict__.update(found)
-        return self
+
+    def _open_checkpoints(
+        self, X: Any, y: Any, params: Mapping[str, Any]
+    ) -> Checkpoints | None:
+        """Return the checkpoints of a search on these data; None if none are kept."""
+        if self.checkpoint is None:
+            return None
+        parameters = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name not in _WITHOUT_EFFECT
+        }
+        parameters["parameters"] = _as_values(self.parameters)
+        pickled((self.estimator, self.parameters))
+        given = {"X": X, "y": y, **params}
+        rows = {name: one for name, one in given.items() if one is not None}
+        whole = as_collection(X)
+        data = describe_rows(rows, whole.n_blocks, whole.n_rows)
+        described = fingerprint(parameters, data)
+        return Checkpoints(self.checkpoint, self.checkpoint_every, described)
 
     def _fit_and(self, method: str, X: Any, y: Any, params: Any) -> Any:
         """Search, then call a method of the best on X."""
         return getattr(self.fit(X, y, **params), method)(X)
 
-    def _draw(self, n_models: int, rng: Any) -> list[dict[str, Any]]:
+    def _sample(self, n_models: int, rng: Any) -> list[dict[str, Any]]:
         """Draw the parameters of the candidates of a bracket."""
         if isinstance(vars(self).get("n_initial_parameters"), str):
             return list(ParameterGrid(self.parameters))
@@ -186,9 +309,12 @@ optional
             return estimator.set_params(random_state=None, verbose=0)
         return Incremental(estimator)
 
+    def _scorers(self) -> Scorers:
+        return as_scorers(self.scoring, self.refit)
+
     def _scorer(self) -> Any:
         if self.scoring is not None:
-            scorers = as_scorers(self.scoring)
+            scorers = self._scorers()
             return scorers.as_asked(scorers.by_name)
         from sklearn.metrics import check_scoring
 
@@ -206,24 +332,6 @@ optional
             return brackets
         return [scored_every(one, max(patience // 3, 1)) for one in brackets]
 
-    def _hold_out(self, n_blocks: int, rng: Any) -> tuple[int, ...]:
-        """Draw the blocks to score on.
-
-        Raises
-        ------
-        ValueError
-            If there are too few blocks.
-        """
-        if n_blocks < 2:
-            raise ValueError(
-                f"A search holds out whole blocks, but X has {n_blocks}; expected at "
-                "least 2. Cut X into more blocks, for example with "
-                "`da.from_array(X, chunks=(10_000, -1))`."
-            )
-        share = 0.0 if self.test_size is None else float(self.test_size)
-        held = min(max(round(n_blocks * share), 1), n_blocks - 1)
-        return tuple(sorted(int(at) for at in rng.permutation(n_blocks)[:held]))
-
     def _check(self) -> None:
         """Check the parameters, before anything is read."""
         if isinstance(self.estimator, ParallelPostFit):
@@ -232,17 +340,18 @@ optional
                     f"estimator must have `partial_fit` or be an `Incremental`, got "
                     f"{type(self.estimator).__name__}. Pass what it wraps."
                 )
-            check_together("estimator", self.estimator)
             for name, default in _OF_THE_SEARCH.items():
                 if (value := getattr(self.estimator, name)) != default:
                     raise ValueError(
                         f"The {name} of the `Incremental` in a search must be "
                         f"{default!r}, got {value!r}. Pass {name} to the search."
                     )
+            check_together("estimator", self.estimator)
         if self.scoring is None:
             inner = self.estimator
             own_metric(inner.estimator if isinstance(inner, Incremental) else inner)
-        as_scorers(self.scoring)
+        self._scorers()
+        check_checkpoint(self)
         size = self.test_size
         if size is not None and not (_is_real(size) and 0 < size < 1):
             raise ValueError(
@@ -257,7 +366,7 @@ optional
         if not (_is_real(score) or (isinstance(score, str) and score == "raise")):
             raise ValueError(f"error_score must be 'raise' or a number, got {score!r}.")
 
-    def _tell_of_failures(self, candidates: list[Candidate]) -> None:
+    def _tell_of_failures(self, candidates: Sequence[Candidate]) -> None:
         failed = [one for one in candidates if one.error is not None]
         if not failed:
             return
@@ -274,6 +383,71 @@ optional
             FitFailedWarning,
             stacklevel=3,
         )
+
+
+def _cut(blocks: Blocks, *, rng: np.random.RandomState) -> Blocks:
+    """Cut data in memory into blocks of rows that are drawn at random."""
+    rows = sum(blocks.n_rows or ())
+    held = hold(blocks)
+    most = rows_of_batch("auto", held.block["X"]) or rows
+    size = max(min(-(-rows // _BLOCKS_IN_MEMORY), most), 1)
+    drawn = rng.permutation(rows)
+    chosen = [drawn[start : start + size] for start in range(0, rows, size)]
+    return replace(held, scheduler=active_scheduler()).cut(chosen)
+
+
+# How many blocks data in memory are cut into at least, and the share of them that is
+# held out. One block would be small if there are many.
+_BLOCKS_IN_MEMORY = 10
+_SHARE_IN_MEMORY = 0.1
+
+
+def _hold_out(
+    n_blocks: int, share: float | None, rng: np.random.RandomState
+) -> tuple[int, ...]:
+    """Draw the blocks to score on.
+
+    Parameters
+    ----------
+    n_blocks : int
+    share : float or None
+        The share of the blocks; None for one block.
+    rng : RandomState
+
+    Raises
+    ------
+    ValueError
+        If there are too few blocks.
+    """
+    if n_blocks < 2:
+        raise ValueError(
+            f"A search holds out whole blocks, but X has {n_blocks}; expected at "
+            "least 2. Cut X into more blocks, for example with "
+            "`da.from_array(X, chunks=(10_000, -1))`."
+        )
+    held = min(max(round(n_blocks * (share or 0.0)), 1), n_blocks - 1)
+    return tuple(sorted(int(at) for at in rng.permutation(n_blocks)[:held]))
+
+
+def _digests(search: Search) -> dict[int, bytes]:
+    """Return digests of some blocks, by which the data are recognised."""
+    blocks = search.stream.blocks
+    some = digests_of_some(blocks, range(len(blocks)))
+    return {**some, **digests_of_some(blocks, search.held_out)}
+
+
+def _as_values(space: Any) -> Any:
+    """Return a space of parameters, with distributions of SciPy as what they depend on.
+
+    They hold a generator, which differs between processes.
+    """
+    if isinstance(space, Mapping):
+        return {name: _as_values(one) for name, one in space.items()}
+    if isinstance(space, list | tuple):
+        return [_as_values(one) for one in space]
+    if hasattr(space, "rvs") and hasattr(space, "dist"):
+        return [type(space.dist).__name__, space.args, space.kwds]
+    return space
 
 
 def count_models(parameters: Any, given: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from incremental._fit.parameters import check_passes
 from incremental._fit.passes import Passes, begin
 from incremental._fit.progress import Progress
 from incremental._fit.step import Fitting
-from incremental._graph.blocks import read_blocks
+from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.schedulers import active_scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._incremental import Incremental, _Data, _new_rng
@@ -200,7 +200,7 @@ def _fit(
         learned = learn_together(
             [learners[at] for at in going], [progresses[at] for at in going], order
         )
-        for at, (fitting, *_) in zip(going, learned, strict=True):
+        for at, (fitting, *_) in zip(going, learned.states, strict=True):
             reached = replace(progresses[at], fitting=fitting, place=len(order))
             with noted(f"while fitting {names[at]}"):
                 progresses[at] = passes[at].close(reached, time.perf_counter() - began)
@@ -218,6 +218,7 @@ def open_together(
     params: Any,
     *,
     reads_y: bool = False,
+    cut: Callable[[Blocks], Blocks] | None = None,
 ) -> tuple[list[Learner], list[Passes]]:
     """Check what the fits are given, and pair the rows of all in one go.
 
@@ -230,6 +231,8 @@ def open_together(
         As for `fit_many`, without labels.
     reads_y : bool, default=False
         Whether blocks have y also if none of the estimators learns from it.
+    cut : callable, optional
+        ``cut(blocks) -> Blocks`` cuts data in memory. By default they are one block.
 
     Returns
     -------
@@ -244,6 +247,8 @@ def open_together(
     if reads_y and y is not None:
         rows = {"X": rows["X"], "y": y, **rows}
     blocks = settle(read_blocks(rows))
+    if blocks.in_memory and cut is not None:
+        blocks = cut(blocks)
     find = memoize(find_classes, key=_kind_of_classes)
     classes = memoize(as_classes, key=lambda args, kwargs: id(args[0]))
     learners, passes = [], []

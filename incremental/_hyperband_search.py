@@ -25,11 +25,12 @@ class HyperbandSearchCV(BaseSearch):
     parameters : dict, or list of dict
         As for `IncrementalSearchCV`. Each bracket draws from them.
     max_iter : int, default=81
-        From how many blocks a candidate learns at most. So many blocks are read in all,
-        beside those that candidates are scored on.
+        From how many blocks or batches a candidate learns at most. So many are read in
+        all, beside those that candidates are scored on.
     aggressiveness : int, default=3
         One in that many candidates goes on.
-    test_size, patience, tol, random_state, scoring, verbose, error_score
+    test_size, patience, tol, random_state, scoring, refit, verbose, error_score, \
+checkpoint, checkpoint_every, keep_checkpoint
         As for `IncrementalSearchCV`.
 
     Attributes
@@ -59,8 +60,12 @@ model_history_, metadata_, n_splits_, scorer_
         tol: float = 0.001,
         random_state: Any = None,
         scoring: Scoring = None,
+        refit: str | None = None,
         verbose: int = 0,
         error_score: Any = np.nan,
+        checkpoint: Any = None,
+        checkpoint_every: int = 10,
+        keep_checkpoint: bool = False,
     ) -> None:
         super().__init__(
             estimator,
@@ -70,8 +75,12 @@ model_history_, metadata_, n_splits_, scorer_
             tol=tol,
             random_state=random_state,
             scoring=scoring,
+            refit=refit,
             verbose=verbose,
             error_score=error_score,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            keep_checkpoint=keep_checkpoint,
         )
         self.max_iter = max_iter
         self.aggressiveness = aggressiveness

@@ -44,7 +44,12 @@ from incremental._estimators.sklearn_types import CallbackSupportMixin, with_cal
 from incremental._estimators.traits import has_callbacks, traits_of
 from incremental._fit.batches import check_least, rows_of_batch
 from incremental._fit.callbacks import FitTasks
-from incremental._fit.checkpoints import Checkpoints, fingerprint, pickled
+from incremental._fit.checkpoints import (
+    Checkpoints,
+    describe_rows,
+    fingerprint,
+    pickled,
+)
 from incremental._fit.classes import as_classes, find_classes, n_outputs
 from incremental._fit.digests import check_digests, check_same, digests_of_some
 from incremental._fit.inputs import check_options, check_rows
@@ -55,7 +60,6 @@ from incremental._fit.progress import Progress
 from incremental._fit.row_shuffle import RowShuffle
 from incremental._fit.session import FitSession
 from incremental._fit.step import Fitting
-from incremental._fit.tokens import tokenize
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.schedulers import active_scheduler
 from incremental._graph.shared_reductions import settle
@@ -468,7 +472,7 @@ optional
             If the checkpoint is of another fit, or if there are too few blocks to hold
             one out.
         """
-        progress = None if checkpoints is None else checkpoints.load()
+        progress: Progress | None = None if checkpoints is None else checkpoints.load()
         if progress is not None:
             if validation is not None:
                 whose = "of validation_data "
@@ -728,24 +732,9 @@ class _Data:
     params: Mapping[str, Any]
 
     def describe(self) -> dict[str, Any]:
-        """Return what the rows can be recognised by, without reading any.
-
-        Returns
-        -------
-        dict
-            Its keys are names that a message can show. Data in memory are described
-            by tokens.
-        """
-        return {
-            "the inputs": ", ".join(self.blocks.names),
-            "the number of blocks": len(self.blocks),
-            "the lengths of the blocks": self.blocks.n_rows,
-            **{
-                f"the values of {name}": tokenize(value)
-                for name, value in self.rows.items()
-                if not is_lazy(value)
-            },
-        }
+        """Return what the rows can be recognised by, as `describe_rows` does."""
+        rows = {name: self.rows[name] for name in self.blocks.names}
+        return describe_rows(rows, len(self.blocks), self.blocks.n_rows)
 
 
 def _new_rng(random_state: Any) -> np.random.RandomState:

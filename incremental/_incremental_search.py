@@ -30,12 +30,14 @@ class IncrementalSearchCV(BaseSearch):
         How many candidates are drawn. ``"grid"`` takes all combinations of lists.
     max_iter : int, default=100
         From how many blocks a candidate learns at most, over as many passes as it
-        takes.
+        takes. From how many batches, if `estimator` is an `Incremental` with a
+        `batch_size`.
     fits_per_score : int, default=1
-        From how many blocks candidates learn between two scores.
+        From how many blocks or batches candidates learn between two scores.
     test_size : float, default=None
         The share of the blocks that candidates are scored on. They are drawn, and no
-        candidate learns from them. By default one block.
+        candidate learns from them. By default one block. Data in memory are cut into
+        blocks of rows that are drawn at random, and a tenth of these is the default.
     patience : bool or int, default=False
         If it is a number, a candidate ends when its score has not risen by `tol` while
         it learned from that many blocks. True takes a third of the most blocks that a
@@ -45,12 +47,24 @@ class IncrementalSearchCV(BaseSearch):
     random_state : int, RandomState instance or None, default=None
         Draws the candidates, the blocks that are held out and the order of the others.
         For the same result in each call the estimator needs a seed of its own too.
-    scoring : str or callable, default=None
-        As for `Incremental`. By default accuracy or R², block by block.
+    scoring : str, callable, list, tuple, set or dict, default=None
+        As for `Incremental`. By default accuracy or R², block by block. Several scores
+        are computed in one read.
+    refit : str, default=None
+        The name of the scorer that decides, if there are several. By default the first.
     verbose : int, default=0
         1 prints a line for each rung.
     error_score : "raise" or float, default=nan
         The score of a candidate that raises an error. The others go on.
+    checkpoint : str or path, default=None
+        A directory, or a URL that fsspec opens. `fit` saves there how far it has come,
+        at each rung and between. When a killed search is called again with the same
+        arguments, it goes on from there and ends with the same result. See
+        `Incremental` for who may write to the directory, and for SIGTERM.
+    checkpoint_every : int, default=10
+        How many blocks are read between two checkpoints at most.
+    keep_checkpoint : bool, default=False
+        Whether the last two checkpoints stay when the search is over.
 
     Attributes
     ----------
@@ -107,8 +121,12 @@ class IncrementalSearchCV(BaseSearch):
         tol: float = 0.001,
         random_state: Any = None,
         scoring: Scoring = None,
+        refit: str | None = None,
         verbose: int = 0,
         error_score: Any = np.nan,
+        checkpoint: Any = None,
+        checkpoint_every: int = 10,
+        keep_checkpoint: bool = False,
     ) -> None:
         super().__init__(
             estimator,
@@ -118,8 +136,12 @@ class IncrementalSearchCV(BaseSearch):
             tol=tol,
             random_state=random_state,
             scoring=scoring,
+            refit=refit,
             verbose=verbose,
             error_score=error_score,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            keep_checkpoint=keep_checkpoint,
         )
         self.n_initial_parameters = n_initial_parameters
         self.max_iter = max_iter

@@ -28,12 +28,15 @@ class SuccessiveHalvingSearchCV(BaseSearch):
     n_initial_parameters : int or "grid", default=10
         How many candidates are drawn. ``"grid"`` takes all combinations of lists.
     n_initial_iter : int
-        From how many blocks each candidate learns before the first are ended.
+        From how many blocks or batches each candidate learns before the first are
+        ended.
     max_iter : int, default=None
-        From how many blocks a candidate learns at most. By default until one is left.
+        From how many blocks or batches a candidate learns at most. By default until one
+        is left.
     aggressiveness : int, default=3
         One in that many candidates goes on.
-    test_size, patience, tol, random_state, scoring, verbose, error_score
+    test_size, patience, tol, random_state, scoring, refit, verbose, error_score, \
+checkpoint, checkpoint_every, keep_checkpoint
         As for `IncrementalSearchCV`.
 
     Attributes
@@ -61,8 +64,12 @@ model_history_, metadata_, n_splits_, scorer_
         tol: float = 0.001,
         random_state: Any = None,
         scoring: Scoring = None,
+        refit: str | None = None,
         verbose: int = 0,
         error_score: Any = np.nan,
+        checkpoint: Any = None,
+        checkpoint_every: int = 10,
+        keep_checkpoint: bool = False,
     ) -> None:
         super().__init__(
             estimator,
@@ -72,8 +79,12 @@ model_history_, metadata_, n_splits_, scorer_
             tol=tol,
             random_state=random_state,
             scoring=scoring,
+            refit=refit,
             verbose=verbose,
             error_score=error_score,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            keep_checkpoint=keep_checkpoint,
         )
         self.n_initial_parameters = n_initial_parameters
         self.n_initial_iter = n_initial_iter

@@ -1,17 +1,21 @@
 """Searches: one stream of blocks for all candidates, and scikit-learn's results."""
 
+from contextlib import contextmanager
+
 import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.exceptions import FitFailedWarning
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.metrics import get_scorer
 from sklearn.multiclass import OneVsRestClassifier
@@ -27,7 +31,8 @@ from incremental import (
     ParallelPostFit,
     SuccessiveHalvingSearchCV,
 )
-from tests.contracts import as_dask, assert_same_state, plain_loop
+from incremental._graph.fold import map_blocks
+from tests.contracts import as_dask, assert_same_state
 from tests.estimators.test_merge import chunkings
 from tests.graph.test_fold import Source
 
@@ -48,18 +53,26 @@ def data(arrays):
     return tuple(as_dask(one, CHUNKS) for one in arrays)
 
 
-@pytest.fixture
-def ended(monkeypatch):
-    """Hold the searches that ran, with the candidates as they ended."""
+@contextmanager
+def watching_searches():
+    """Hold the searches that run, with their candidates."""
     ran = []
     run = incremental._base_search.Search.run
 
-    def watched(search, candidates):
-        run(search, candidates)
-        ran.append((search, candidates))
+    def watched(search, state):
+        ran.append((search, state.candidates))
+        run(search, state)
 
-    monkeypatch.setattr(incremental._base_search.Search, "run", watched)
-    return ran
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incremental._base_search.Search, "run", watched)
+        yield ran
+
+
+@pytest.fixture
+def ended():
+    """Hold the searches that ran, with the candidates as they ended."""
+    with watching_searches() as ran:
+        yield ran
 
 
 def halving(estimator=SGD, parameters=ALPHAS, **options):
@@ -75,13 +88,19 @@ def plain(estimator=SGD, parameters=ALPHAS, **options):
 
 
 def assert_each_as_its_own_loop(ran, X, y, chunks, batch_size=None, **params):
-    """Compare each candidate with the plain loop over the blocks that it took."""
+    """Compare each candidate with the plain loop over the rows that it took."""
     ((search, candidates),) = ran
-    order = [at for at in range(len(chunks)) if at not in search.held_out]
+    starts = np.split(np.arange(len(y)), np.cumsum(chunks)[:-1])
+    taken = [rows for at, rows in enumerate(starts) if at not in search.held_out]
+    if batch_size is not None:
+        rows = np.concatenate(taken)
+        taken = [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
     for one in candidates:
-        taken = (order * (one.calls // len(order) + 1))[: one.calls]
-        estimator = clone(one.learner.session.fresh)
-        expected = plain_loop(estimator, X, y, params, chunks, taken, batch_size)
+        expected = clone(one.learner.session.fresh)
+        for at in range(one.calls):
+            rows = taken[at % len(taken)]
+            if len(rows):
+                expected.partial_fit(X[rows], y[rows], **params)
         assert_same_state(one.progress.fitting.estimator, expected)
 
 
@@ -132,26 +151,87 @@ def test_candidates_are_those_of_their_own_fits_for_any_cuts(
         n_initial_iter=1,
         test_size=test_size,
     )
-    with pytest.MonkeyPatch.context() as patch:
-        ran = []
-        run = incremental._base_search.Search.run
-        patch.setattr(
-            incremental._base_search.Search,
-            "run",
-            lambda self, all_: ran.append((self, all_)) or run(self, all_),
-        )
+    with watching_searches() as ran:
         search.fit(as_dask(X, chunks), as_dask(y, chunks))
     assert_each_as_its_own_loop(ran, X, y, chunks, classes=[0, 1])
 
 
-@pytest.mark.parametrize("batch_size", [7, 25])
-def test_batches_go_on_across_rungs(batch_size, arrays, data, ended):
+@settings(max_examples=6, deadline=None)
+@given(
+    chunks=chunkings(40).filter(lambda chunks: sum(map(bool, chunks)) > 3),
+    batch_size=st.integers(1, 25),
+    first=st.integers(1, 3),
+    scheduler=st.sampled_from(["synchronous", "threads"]),
+)
+def test_a_unit_is_a_batch_that_goes_on_across_blocks(
+    chunks, batch_size, first, scheduler
+):
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(40, 4)), rng.integers(0, 2, 40)
     wrapper = Incremental(
         SGD, shuffle_blocks=False, batch_size=batch_size, classes=[0, 1]
     )
     parameters = {"estimator__alpha": ALPHAS["alpha"]}
-    halving(wrapper, parameters, n_initial_iter=1).fit(*data)
-    assert_each_as_its_own_loop(ended, *arrays, CHUNKS, batch_size, classes=[0, 1])
+    search = halving(wrapper, parameters, n_initial_iter=first)
+    with watching_searches() as ran, dask.config.set(scheduler=scheduler):
+        search.fit(as_dask(X, chunks), as_dask(y, chunks))
+    calls = sorted(one.calls for one in ran[0][1])
+    assert calls == [first] * 6 + [3 * first] * 2 + [9 * first]
+    assert_each_as_its_own_loop(ran, X, y, chunks, batch_size, classes=[0, 1])
+
+
+def test_a_block_is_read_once_also_where_rungs_end_within_it():
+    source = Source(4)
+    y = da.from_array(np.arange(40) % 2, chunks=10)
+    wrapper = Incremental(SGD, batch_size=3)
+    plain(wrapper, {"estimator__alpha": [0.1, 1.0]}, max_iter=10).fit(source.array, y)
+    assert sorted(source.reads.values()) == [1, 1, 1, 10]
+
+
+def test_batches_of_blocks_of_unknown_lengths_are_counted_first(arrays):
+    frame = pd.DataFrame(arrays[0], columns=list("abcd")).assign(y=arrays[1])
+    frame = dd.from_pandas(frame, npartitions=4)
+    wrapper = Incremental(SGD, batch_size=7)
+    search = plain(wrapper, {"estimator__alpha": [0.1, 1.0]}, max_iter=9)
+    with pytest.warns(da.PerformanceWarning, match="batches go on across blocks"):
+        search.fit(frame[list("abcd")], frame["y"])
+    assert search.best_estimator_.t_ == 1 + 9 * 7
+
+
+@pytest.mark.parametrize(
+    "kind", [np.asarray, pd.DataFrame, sp.csr_matrix, lambda X: X.tolist()]
+)
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_data_in_memory_are_cut_into_rows_drawn_at_random(kind, batch_size, arrays):
+    X, y = arrays
+    wrapper = Incremental(SGD, batch_size=batch_size)
+    search = plain(wrapper, {"estimator__alpha": [0.01, 1.0]}, max_iter=18)
+    with watching_searches() as ran:
+        search.fit(kind(X), y, sample_weight=np.arange(120))
+    ((ran_search, candidates),) = ran
+    blocks = map_blocks(ran_search.stream.blocks, lambda block: block, name="look")
+    assert len(blocks) == 10
+    assert len(ran_search.held_out) == 1
+    rows = np.concatenate([block["sample_weight"] for block in blocks])
+    assert sorted(rows) == list(range(120))
+    assert list(rows) != list(range(120))
+    for one in candidates:
+        assert one.calls == 18
+    for block in blocks:
+        np.testing.assert_array_equal(block["y"], y[block["sample_weight"]])
+    again = plain(wrapper, {"estimator__alpha": [0.01, 1.0]}, max_iter=18)
+    again.fit(kind(X), y, sample_weight=np.arange(120))
+    assert_same_state(
+        again.best_estimator_.estimator_, search.best_estimator_.estimator_
+    )
+
+
+def test_documents_in_memory_are_searched():
+    documents = [f"{'good' if at % 2 else 'bad'} {at}" for at in range(60)]
+    estimator = make_pipeline(HashingVectorizer(n_features=64), SGD)
+    search = plain(estimator, {"sgdclassifier__alpha": [1e-3, 1.0]}, max_iter=9)
+    search.fit(documents, np.arange(60) % 2)
+    assert search.best_score_ == 1.0
 
 
 def test_mixed_rows_are_all_learned_by_the_time_a_candidate_ends(data, ended):
@@ -241,6 +321,35 @@ def test_the_results_have_the_keys_of_scikit_learn_and_load_as_a_frame(data):
     assert search.best_params_ == frame["params"][best]
     assert search.best_score_ == frame["test_score"].max()
     assert search.n_splits_ == 1
+
+
+def test_several_scorers_are_computed_in_one_read_and_one_decides(arrays):
+    source = Source(12)
+    y = as_dask(arrays[1], CHUNKS)
+    scoring = {"fraction": "accuracy", "loss": "neg_log_loss"}
+    estimator = SGDClassifier(loss="log_loss", random_state=0)
+    options = {"max_iter": 4, "fits_per_score": 2, "scoring": scoring}
+    search = plain(estimator, refit="loss", **options).fit(source.array, y)
+    assert sorted(source.reads.values())[-1] == 2
+    results = search.cv_results_
+    assert {f"{key}_test_fraction" for key in ("mean", "std", "rank", "split0")} < set(
+        results
+    )
+    assert search.best_index_ == results["mean_test_loss"].argmax()
+    assert search.best_score_ == results["mean_test_loss"].max()
+    assert set(search.scorer_) == set(scoring)
+    single = plain(estimator, **{**options, "scoring": "accuracy"})
+    single.fit(source.array, y)
+    np.testing.assert_array_equal(
+        results["mean_test_fraction"], single.cv_results_["mean_test_score"]
+    )
+    assert {"score", "fraction", "loss"} < set(search.history_[0])
+
+
+def test_refit_must_name_one_of_the_scorers(data, no_compute):
+    search = plain(scoring=["accuracy", "balanced_accuracy"], refit="f1")
+    with pytest.raises(ValueError, match="refit must be the name of the scorer"):
+        search.fit(*data)
 
 
 def test_the_history_has_a_record_of_each_score(data):
@@ -458,9 +567,11 @@ def test_estimators_that_cannot_be_searched_are_refused(data, no_compute):
         plain(MiniBatchKMeans()).fit(*data)
 
 
-def test_a_single_block_is_refused(arrays):
+def test_a_single_block_is_refused(arrays, data):
     with pytest.raises(ValueError, match="X has 1; expected at least 2"):
-        plain().fit(*arrays)
+        plain().fit(*(one.rechunk(one.shape) for one in data))
+    with pytest.raises(ValueError, match="X has 1; expected at least 2"):
+        plain().fit(arrays[0][:1], arrays[1][:1])
 
 
 def test_y_is_needed_for_the_default_score(data):

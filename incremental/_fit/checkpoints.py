@@ -14,22 +14,22 @@ import pickle
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, Self
 
 import cloudpickle
 from dask.base import is_dask_collection
 from sklearn import get_config
 from sklearn.frozen import FrozenEstimator
 
+from incremental._blocks.collections import is_lazy
 from incremental._errors import noted
-from incremental._estimators.copying import copy_estimator
 from incremental._fit.folders import open_folder
-from incremental._fit.progress import BlockFitted, Progress
+from incremental._fit.progress import BlockFitted
 from incremental._fit.termination import Termination
 from incremental._fit.tokens import tokenize
 
@@ -39,6 +39,29 @@ NAME = re.compile(r"(\d{12})\.checkpoint")
 FINISHED = re.compile(r"finished-\d{12}\.checkpoint")
 PART = re.compile(r"\d{12}\.checkpoint\.[0-9a-f]+\.part")
 KEPT = 2
+
+
+class Resumable(Protocol):
+    """What a checkpoint holds: how far a fit has come, with all that it needs to go on.
+
+    It can be pickled.
+
+    Attributes
+    ----------
+    n_fitted : int
+        How far it has come. A later one has a larger number.
+    """
+
+    @property
+    def n_fitted(self) -> int: ...
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what a reader of a checkpoint sees without unpickling it."""
+        ...
+
+    def arrived(self) -> Self:
+        """Return it ready to go on, after it was unpickled."""
+        ...
 
 
 class Checkpoints:
@@ -95,7 +118,12 @@ class Checkpoints:
         finally:
             self._termination.__exit__(kind, error, traceback)
 
-    def begin_pass(self, progress: Progress) -> None:
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether SIGTERM has come."""
+        return self._termination.asked_for
+
+    def begin_pass(self, progress: Resumable) -> None:
         """Note that from now on there is progress to save."""
         self._termination.hold_back()
 
@@ -112,14 +140,14 @@ class Checkpoints:
             self._termination.leave()
         return False
 
-    def end_pass(self, progress: Progress) -> bool:
+    def end_pass(self, progress: Resumable) -> bool:
         """Save the progress and end the process, if SIGTERM has come."""
         if self._termination.asked_for:
             self.save(progress)
             self._termination.leave()
         return False
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: Resumable) -> None:
         """Write a checkpoint and remove all but the last two.
 
         Raises
@@ -137,8 +165,8 @@ class Checkpoints:
         self._own.intersection_update(kept)
         self._old = []
 
-    def load(self) -> Progress | None:
-        """Return the progress in the newest intact checkpoint; None without one.
+    def load(self) -> Any:
+        """Return the `Resumable` in the newest intact checkpoint; None without one.
 
         Raises
         ------
@@ -166,14 +194,10 @@ class Checkpoints:
                 )
                 continue
             self._compare(manifest["fingerprint"])
-            progress: Progress = pickle.loads(body)
-            estimator = copy_estimator(progress.fitting.estimator)
-            fitting = progress.fitting._replace(estimator=estimator)
-            best = None if progress.best is None else copy_estimator(progress.best)
-            return replace(progress, fitting=fitting, best=best)
+            return pickle.loads(body).arrived()
         return None
 
-    def mark_finished(self, progress: Progress, *, keep: bool) -> None:
+    def mark_finished(self, progress: Resumable, *, keep: bool) -> None:
         """Mark the newest checkpoint as finished, so that no fit is resumed from it.
 
         The mark is set before the wrapper gets the fitted estimator. If the process
@@ -183,7 +207,7 @@ class Checkpoints:
 
         Parameters
         ----------
-        progress : Progress
+        progress : Resumable
             The progress at the end of the fit.
         keep : bool
             Whether the last checkpoints are kept. If none was written after the last
@@ -261,15 +285,10 @@ class Checkpoints:
             return False
         return True
 
-    def _write(self, name: str, progress: Progress) -> None:
+    def _write(self, name: str, progress: Resumable) -> None:
         """Write a checkpoint of this name."""
         body = pickled(progress)
-        manifest = {
-            "pass": len(progress.history) + 1,
-            "place": progress.place,
-            "order": list(progress.order),
-            "fingerprint": self._fingerprint,
-        }
+        manifest = {**progress.manifest(), "fingerprint": self._fingerprint}
         rest = json.dumps(manifest).encode() + b"\n" + body
         self._folder.write(name, MAGIC + _check(MAGIC + rest) + b"\n" + rest)
 
@@ -343,6 +362,36 @@ def fingerprint(
 _ABOUT_DISPLAY = {"display", "print_changed_only"}
 
 
+def describe_rows(
+    rows: Mapping[str, Any], n_blocks: int, lengths: Sequence[int] | None
+) -> dict[str, Any]:
+    """Return what rows can be recognised by, without reading any.
+
+    Parameters
+    ----------
+    rows : dict of str to dask collection or data in memory
+    n_blocks : int
+    lengths : sequence of int or None
+        The number of rows of each block, if known.
+
+    Returns
+    -------
+    dict
+        Its keys are names that a message can show. Data in memory are described by
+        tokens.
+    """
+    return {
+        "the inputs": ", ".join(rows),
+        "the number of blocks": n_blocks,
+        "the lengths of the blocks": lengths,
+        **{
+            f"the values of {name}": tokenize(value)
+            for name, value in rows.items()
+            if not is_lazy(value)
+        },
+    }
+
+
 def _described(value: Any) -> str:
     """Return a text for a value, which is the same for equal values."""
     if isinstance(value, str | int | float | bool | None):
@@ -382,7 +431,7 @@ def pickled(value: object) -> bytes:
         ) from error
 
 
-def _name(progress: Progress) -> str:
+def _name(progress: Resumable) -> str:
     """Return the name of the file that a progress is saved in."""
     return f"{progress.n_fitted:012d}.checkpoint"
 

@@ -48,7 +48,7 @@ def check_passes(model: Any) -> None:
     TypeError
         If the estimator has no score or loss by which to stop, or `scoring` is none.
     """
-    for name in ("max_iter", "n_iter_no_change", "checkpoint_every"):
+    for name in ("max_iter", "n_iter_no_change"):
         if not _is_count(value := getattr(model, name)):
             raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}.")
     for name in ("shuffle_blocks", "shuffle_rows"):
@@ -78,6 +78,26 @@ def check_passes(model: Any) -> None:
         own_metric(model.estimator)
     if tol is not None and not model.early_stopping:
         _check_judged(model.estimator)
+    check_checkpoint(model)
+
+
+def check_checkpoint(model: Any) -> None:
+    """Check where checkpoints go, and how often.
+
+    Parameters
+    ----------
+    model : Incremental or search
+
+    Raises
+    ------
+    ValueError
+        If one of these parameters is out of its range.
+    """
+    every = model.checkpoint_every
+    if not _is_count(every):
+        raise ValueError(
+            f"checkpoint_every must be an integer of 1 or more, got {every!r}."
+        )
     where = model.checkpoint
     if where is not None and not (isinstance(where, str | PathLike) and str(where)):
         raise ValueError(

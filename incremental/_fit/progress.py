@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from incremental._estimators.copying import Travelling
+from incremental._estimators.copying import Travelling, copy_estimator
 from incremental._fit.step import Fitting
 from incremental._typing import Estimator
 
@@ -90,6 +90,21 @@ class Progress:
     def n_fitted(self) -> int:
         """How many blocks were fitted, over all passes."""
         return self.place + sum(int(record["blocks"]) for record in self.history)
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what a reader of a checkpoint sees without unpickling it."""
+        return {
+            "pass": len(self.history) + 1,
+            "place": self.place,
+            "order": list(self.order),
+        }
+
+    def arrived(self) -> Progress:
+        """Return it ready to go on, after it was unpickled."""
+        estimator = copy_estimator(self.fitting.estimator)
+        fitting = self.fitting._replace(estimator=estimator)
+        best = None if self.best is None else copy_estimator(self.best)
+        return replace(self, fitting=fitting, best=best)
 
     def all_digests(self) -> dict[int, bytes]:
         """Return all known digests by position, with those of the current pass."""

@@ -637,7 +637,7 @@ def map_blocks(
         be small.
     """
     blocks = settle(blocks)
-    graph, keys = _mapped(
+    graph, keys = mapped(
         blocks, function, name, range(len(blocks)) if order is None else order
     )
     return list(blocks.scheduler.run(graph, keys))
@@ -684,16 +684,22 @@ def reduce_blocks(
         )
     if blocks.recut:
         blocks = recut(blocks)
-    graph, keys = _mapped(blocks, function, name, range(len(blocks)))
+    graph, keys = mapped(blocks, function, name, range(len(blocks)))
     key = f"{name}-{uuid4().hex}"
     graph[key] = Task(key, _finish, finish, *map(TaskRef, keys))
     return Delayed(key, graph)
 
 
-def _mapped(
+def mapped(
     blocks: Blocks, function: Callable[[Block], Any], name: str, order: Sequence[int]
 ) -> tuple[Graph, list[Key]]:
-    """Return a graph that calls a function on blocks, and the keys of the calls."""
+    """Return a graph that calls a function on blocks, and the keys of the calls.
+
+    Parameters
+    ----------
+    blocks, function, name, order
+        As for `map_blocks`.
+    """
     plan = plan_blocks(blocks, order)
     graph: Graph = {}
     calls = _Calls(graph, name, _OnPieces(function, blocks.assembly))

@@ -61,6 +61,34 @@ def recut(blocks: Blocks) -> Blocks:
     )
 
 
+def counted(blocks: Blocks) -> Blocks:
+    """Return blocks whose numbers of rows are known; count them if they are not.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        What `settle` returned.
+
+    Warns
+    -----
+    dask.array.PerformanceWarning
+        If all rows were read to count them. It says what that has cost.
+    """
+    if blocks.n_rows is not None:
+        return blocks
+    began = time.perf_counter()
+    (rows, *_) = _count(blocks)
+    warnings.warn(
+        f"The lengths of the blocks of {' and '.join(blocks.names)} are unknown, and "
+        "batches go on across blocks: all rows were read once more to count them, in "
+        f"{time.perf_counter() - began:.1f} s. Pass arrays of known lengths to do "
+        "without it (`to_dask_array(lengths=True)`), or leave out `batch_size`.",
+        PerformanceWarning,
+        stacklevel=5,
+    )
+    return replace(blocks, n_rows=tuple(rows))
+
+
 def _count(blocks: Blocks) -> list[Sequence[int]]:
     """Return the rows of each block of each source. Count those that are unknown."""
     unknown = [source for source in blocks.sources if source.n_rows is None]

@@ -5,73 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from incremental._errors import noted
-from incremental._estimators.copying import copy_estimator
-from incremental._fit.passes import Passes
-from incremental._fit.progress import Progress
+from incremental._fit.checkpoints import Checkpoints
 from incremental._fit.step import Fitting
 from incremental._predict.scorers import Scorers
 from incremental._predict.scoring import score_many
+from incremental._search.candidates import Candidate, SearchState
 from incremental._search.schedules import Bracket
-from incremental._search.together import Learner, learn_together
-
-
-@dataclass
-class Candidate:
-    """One of the candidates of a search, and how far it has come.
-
-    Attributes
-    ----------
-    number : int
-    params : dict
-        The parameters that it has been given.
-    bracket : int
-        The number of its bracket.
-    learner : Learner
-    passes : Passes
-        Its passes, without a limit.
-    progress : Progress
-        How far it has come. If it is over, rows that waited are fitted.
-    calls : int
-        How many blocks it has learned from.
-    seconds : float
-        How long it has learned since it was last scored.
-    error : str or None
-        The error that ended it.
-    over : bool
-        Whether it learns no more.
-    history : list of dict
-        A record of each time that it was scored.
-    """
-
-    number: int
-    params: dict[str, Any]
-    bracket: int
-    learner: Learner
-    passes: Passes
-    progress: Progress
-    calls: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    over: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def score(self) -> float:
-        """Its last score."""
-        return float(self.history[-1]["score"])
-
-    def finished(self) -> Fitting:
-        """Return what it would be if it stopped now, when no row waits any longer."""
-        fitting = self.progress.fitting
-        if not (fitting.waiting.n_rows or fitting.mixing.shares):
-            return fitting
-        copied = fitting._replace(estimator=copy_estimator(fitting.estimator))
-        with noted(f"while fitting {self.learner.name}"):
-            return self.learner.session.end_rows(replace(self.progress, fitting=copied))
+from incremental._search.stream import Position, Run, Stream
+from incremental._search.together import learn_together
 
 
 @dataclass(frozen=True)
@@ -81,67 +25,114 @@ class Search:
     Parameters
     ----------
     brackets : sequence of Bracket
+    stream : Stream
+        What candidates learn from.
     scorers : Scorers
     held_out : sequence of int
         The positions of the blocks to score on.
     error_score : float or None
         The score of a candidate that raises an error. If None, the error is raised.
     patience : int or None
-        A candidate ends if its score has not risen by `tol` over that many blocks.
+        A candidate ends if its score has not risen by `tol` while it learned from that
+        many blocks or batches.
     tol : float
     verbose : int
         Whether to print a line for each rung.
+    checkpoints : Checkpoints or None
+        None if there are none.
     """
 
     brackets: Sequence[Bracket]
+    stream: Stream
     scorers: Scorers
     held_out: Sequence[int]
     error_score: float | None
     patience: int | None = None
     tol: float = 0.0
     verbose: int = 0
+    checkpoints: Checkpoints | None = None
 
-    def run(self, candidates: Sequence[Candidate]) -> None:
-        """Let candidates learn until all are over."""
-        began = time.perf_counter()
-        reached = n_read = 0
-        for calls in sorted(
-            {rung.calls for one in self.brackets for rung in one.rungs}
-        ):
-            if not any(not one.over for one in candidates):
+    def run(self, state: SearchState) -> None:
+        """Let candidates learn until all are over. The state is changed."""
+        began = time.perf_counter() - state.seconds
+        if self.checkpoints is not None:
+            self.checkpoints.begin_pass(state)
+        rungs = {rung.calls for one in self.brackets for rung in one.rungs}
+        for calls in sorted(rung for rung in rungs if rung > state.decided):
+            going = [one for one in state.candidates if not one.over]
+            if not going:
                 return
-            going = [one for one in candidates if not one.over]
-            n_read += self._learn(going, calls - reached)
-            reached = calls
-            n_read += self._decide(going, calls, began)
+            self._learn(state, going, calls, began)
+            state.n_read += self._decide(going, calls, began)
+            state.decided = calls
             if self.verbose:
-                self._tell(
-                    candidates, going, calls, n_read, time.perf_counter() - began
-                )
+                self._tell(state, going, time.perf_counter() - began)
+            self._save(state, began)
 
-    def _learn(self, going: Sequence[Candidate], n_blocks: int) -> int:
-        """Let candidates take the next blocks; return how many were read."""
-        left = n_blocks
-        while left and (able := [one for one in going if one.error is None]):
+    def _learn(
+        self, state: SearchState, going: Sequence[Candidate], calls: int, began: float
+    ) -> None:
+        """Let candidates learn until they have taken so many blocks or batches."""
+        every = None if self.checkpoints is None else self.checkpoints.every
+        unsaved = 0
+        while state.position.units < calls:
+            able = [one for one in going if one.error is None]
+            if not able:
+                return
             for one in able:
                 if not one.progress.order:
                     one.progress = one.passes.draw(one.progress)
-            lead = able[0].progress
-            order = lead.order[lead.place : lead.place + left]
-            learned = learn_together(
-                [one.learner for one in able], [one.progress for one in able], order
-            )
-            left -= len(order)
-            for one, (fitting, seconds, error) in zip(able, learned, strict=True):
-                one.seconds, one.error = one.seconds + seconds, error
-                if error is not None:
-                    continue
-                one.calls += len(order)
-                place = one.progress.place + len(order)
-                one.progress = replace(one.progress, fitting=fitting, place=place)
-                if place == len(one.progress.order):
-                    self._end_pass(one)
-        return n_blocks - left
+            n_blocks = len(able[0].progress.order)
+            run = self._run(state, able, calls, every and every - unsaved)
+            state.position = run.end
+            state.n_read += run.n_read
+            if run.end.place == n_blocks:
+                state.position = Position(units=run.end.units)
+                for one in able:
+                    if one.error is None:
+                        self._end_pass(one)
+            unsaved += len(run.order)
+            if unsaved == every or self._is_asked_to_end():
+                self._save(state, began)
+                unsaved = 0
+
+    def _run(
+        self,
+        state: SearchState,
+        able: Sequence[Candidate],
+        calls: int,
+        n_blocks: int | None,
+    ) -> Run:
+        """Let candidates take the next rows, of so many blocks at most."""
+        order = able[0].progress.order
+        run = self.stream.next(order, state.position, calls, n_blocks)
+        learned = learn_together(
+            [one.learner.on(run.blocks) for one in able],
+            [one.progress for one in able],
+            run.order,
+            None if self.checkpoints is None else self._is_asked_to_end,
+        )
+        if learned.n_blocks < len(run.order):
+            run = self.stream.next(order, state.position, calls, learned.n_blocks)
+        for one, (fitting, seconds, error) in zip(able, learned.states, strict=True):
+            one.seconds, one.error = one.seconds + seconds, error
+            if error is None:
+                one.calls = run.end.units
+                one.progress = replace(
+                    one.progress, fitting=fitting, place=run.end.place
+                )
+        return run
+
+    def _is_asked_to_end(self) -> bool:
+        return self.checkpoints is not None and self.checkpoints.asked_to_end
+
+    def _save(self, state: SearchState, began: float) -> None:
+        """Save the state, if there are checkpoints; end the process if SIGTERM came."""
+        if self.checkpoints is not None:
+            state.seconds = time.perf_counter() - began
+            state.n_fitted += 1
+            self.checkpoints.save(state)
+            self.checkpoints.end_pass(state)
 
     def _end_pass(self, one: Candidate) -> None:
         try:
@@ -186,23 +177,26 @@ class Search:
                 except Exception as error:
                     self._fail(one, error)
         results = {}
+        failed = math.nan if self.error_score is None else self.error_score
         if fittings:
             with noted("while scoring the blocks that are held out"):
                 scored = score_many(
                     self.scorers,
                     [fitting.estimator for fitting in fittings.values()],
-                    due[0].learner.session.blocks,
+                    self.stream.blocks,
                     self.held_out,
                     may_fail=self.error_score is not None,
                 )
             results = dict(zip(fittings, scored, strict=True))
         for one in due:
-            score, spent = self.error_score, 0.0
+            scores, spent = dict.fromkeys(self.scorers.by_name, failed), 0.0
             if one.number in results:
-                scores, spent, failure = results[one.number]
-                score = scores[self.scorers.main]
-                if failure is not None:
-                    score, one.error = self.error_score, failure
+                found, spent, failure = results[one.number]
+                if failure is None:
+                    scores.update(found)
+                else:
+                    one.error = failure
+            one.scores = scores
             one.history.append(
                 {
                     "model_id": one.number,
@@ -210,7 +204,7 @@ class Search:
                     "bracket": one.bracket,
                     "partial_fit_calls": one.calls,
                     "partial_fit_time": one.seconds,
-                    "score": score,
+                    **self.scorers.record(scores),
                     "score_time": spent,
                     "elapsed_wall_time": time.perf_counter() - began,
                 }
@@ -231,19 +225,15 @@ class Search:
         return not best >= old[-1]["score"] + self.tol
 
     def _tell(
-        self,
-        candidates: Sequence[Candidate],
-        going: Sequence[Candidate],
-        calls: int,
-        n_read: int,
-        seconds: float,
+        self, state: SearchState, going: Sequence[Candidate], seconds: float
     ) -> None:
-        scores = [one.score for one in candidates if one.history]
+        scores = [one.score for one in state.candidates if one.history]
         best = max((one for one in scores if not math.isnan(one)), default=math.nan)
-        left = sum(not one.over for one in candidates)
+        left = sum(not one.over for one in state.candidates)
         print(  # noqa: T201
-            f"After {calls} blocks: {len(going)} candidates, {left} go on, "
-            f"{n_read:,} blocks read, best score {best:.6g}, {seconds:.1f} s"
+            f"After {state.decided} {self.stream.unit}: {len(going)} candidates, "
+            f"{left} go on, {state.n_read:,} blocks read, best score {best:.6g}, "
+            f"{seconds:.1f} s"
         )
 
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from incremental._search.engine import Candidate
+from incremental._search.candidates import Candidate
 from incremental._search.schedules import Bracket
 
 
-def results_of(candidates: list[Candidate]) -> dict[str, Any]:
-    """Return ``cv_results_``."""
-    scores = np.array([one.score for one in candidates])
-    known = np.where(np.isnan(scores), -np.inf, scores)
-    ranks = [1 + int(np.sum(known > score)) for score in known]
+def results_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """Return ``cv_results_``, with the keys of scikit-learn for each scorer."""
     results: dict[str, Any] = {
         "model_id": np.array([one.number for one in candidates]),
         "bracket": np.array([one.bracket for one in candidates]),
         "params": [one.params for one in candidates],
         "partial_fit_calls": np.array([one.calls for one in candidates]),
-        "test_score": scores,
-        "mean_test_score": scores,
-        "std_test_score": np.zeros(len(scores)),
-        "rank_test_score": np.array(ranks, dtype=np.int32),
     }
+    for name in candidates[0].scores:
+        scores = np.array([one.scores[name] for one in candidates])
+        known = np.where(np.isnan(scores), -np.inf, scores)
+        ranks = [1 + int(np.sum(known > score)) for score in known]
+        # There is one split, on which all candidates are scored.
+        for key in (f"test_{name}", f"split0_test_{name}", f"mean_test_{name}"):
+            results[key] = scores
+        results[f"std_test_{name}"] = np.zeros(len(scores))
+        results[f"rank_test_{name}"] = np.array(ranks, dtype=np.int32)
     for name in ("partial_fit_time", "score_time"):
         spent = [[record[name] for record in one.history] for one in candidates]
         results[f"mean_{name}"] = np.array([np.mean(one) for one in spent])
@@ -40,12 +43,12 @@ def results_of(candidates: list[Candidate]) -> dict[str, Any]:
     return results
 
 
-def history_of(candidates: list[Candidate]) -> list[dict[str, Any]]:
+def history_of(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     records = [record for one in candidates for record in one.history]
     return sorted(records, key=lambda record: record["elapsed_wall_time"])
 
 
-def work_of(brackets: list[Bracket], candidates: list[Candidate]) -> dict[str, Any]:
+def work_of(brackets: list[Bracket], candidates: Sequence[Candidate]) -> dict[str, Any]:
     """Return what a search has done, in the form of ``metadata``."""
     done = []
     for bracket in brackets:

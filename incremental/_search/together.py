@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from incremental._blocks.block import Block
@@ -14,6 +14,7 @@ from incremental._fit.plan import FitPlan
 from incremental._fit.progress import Progress
 from incremental._fit.session import FitSession
 from incremental._fit.step import Fitting
+from incremental._graph.blocks import Blocks
 from incremental._graph.fold import Chain, fold
 
 
@@ -36,6 +37,10 @@ class Learner(NamedTuple):
     session: FitSession
     pieces: tuple[str, ...]
     may_fail: bool = False
+
+    def on(self, blocks: Blocks) -> Learner:
+        """Return the learner for other blocks."""
+        return self._replace(session=replace(self.session, blocks=blocks))
 
 
 class Learned(NamedTuple):
@@ -62,9 +67,27 @@ class Failure(NamedTuple):
     error: str
 
 
+class Together(NamedTuple):
+    """What several learners have learned.
+
+    Attributes
+    ----------
+    states : list of Learned
+        The last state of each of them.
+    n_blocks : int
+        How many blocks they have taken.
+    """
+
+    states: list[Learned]
+    n_blocks: int
+
+
 def learn_together(
-    learners: Sequence[Learner], progresses: Sequence[Progress], order: Sequence[int]
-) -> list[Learned]:
+    learners: Sequence[Learner],
+    progresses: Sequence[Progress],
+    order: Sequence[int],
+    stop: Callable[[], bool] | None = None,
+) -> Together:
     """Let learners take some blocks in one order. Each block is read once for all.
 
     Parameters
@@ -74,11 +97,14 @@ def learn_together(
         How far each of them has come.
     order : sequence of int
         The positions of the blocks.
+    stop : callable, optional
+        ``stop()`` tells after each block whether to take no more. It is not called on a
+        cluster, where the states of all learners would have to meet for it.
 
     Returns
     -------
-    list of Learned
-        The last state of each learner, in their order.
+    Together
+        In the order of the learners.
     """
     plans = [
         one.session.plan(progress)
@@ -88,8 +114,18 @@ def learn_together(
         one.session.look_ahead(plan, len(order))
         for one, plan in zip(learners, plans, strict=True)
     ]
+    blocks = learners[0].session.blocks
+    n_blocks = len(order)
+
+    def watch(place: int, load: Callable[[], list[Learned]]) -> bool:
+        nonlocal n_blocks
+        ends = stop is not None and stop()
+        if ends:
+            n_blocks = place + 1
+        return ends
+
     states = fold(
-        learners[0].session.blocks,
+        blocks,
         [
             _chain(learner, plan, progress)
             for learner, plan, progress in zip(learners, plans, progresses, strict=True)
@@ -97,11 +133,13 @@ def learn_together(
         order=order,
         prefetch=min(prefetch for prefetch, _ in ahead),
         together=min(together for _, together in ahead),
+        watch=None if stop is None or blocks.scheduler.is_remote else watch,
     )
-    return [
+    arrived = [
         state._replace(fitting=learner.session.arrived(state.fitting))
         for learner, state in zip(learners, states, strict=True)
     ]
+    return Together(arrived, n_blocks)
 
 
 def _chain(learner: Learner, plan: FitPlan, progress: Progress) -> Chain[Learned]:
