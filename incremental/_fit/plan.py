@@ -75,6 +75,8 @@ class FitPlan:
         row-local.
     before : tuple of Stage
         The stages that X goes through in tasks before the step.
+    steps : tuple of estimator
+        The steps of a pipeline that X goes through before the others learn.
     merged : bool
         Whether new estimators learn from each block, in parallel, and are merged.
     parts : Parts or None
@@ -92,6 +94,7 @@ class FitPlan:
     step: Step
     local: tuple[Stage, ...] = ()
     before: tuple[Stage, ...] = ()
+    steps: tuple[Any, ...] = ()
     merged: bool = False
     parts: Parts | None = None
     n_outputs: int = 1
@@ -111,6 +114,7 @@ def plan_fit(
     *,
     later: bool,
     alone: bool = True,
+    shared: bool = False,
 ) -> FitPlan:
     """Decide which part of a pass runs in parallel. Nothing is read.
 
@@ -127,6 +131,8 @@ def plan_fit(
         Whether no other estimators learn from the same blocks beside this one.
         Otherwise X goes through its stages once for all of them, before their own
         steps. The parts of a bundle then learn as one chain.
+    shared : bool, default=False
+        Whether X goes through the steps of a pipeline for other estimators too.
 
     Returns
     -------
@@ -165,11 +171,12 @@ def plan_fit(
     )
     if steps:
         through = Stage(partial(_transform, Travelling(steps)), "transform")
-        plan = replace(plan, before=(*local, through))
+        plan = replace(plan, before=(*local, through), steps=tuple(steps))
     serial = options.judged or has_callbacks(rest) or blocks.in_memory
     if alone and not serial:
         plan = replace(plan, parts=traits_of(rest).parts)
-    return _log(estimator, _place_stages(estimator, plan, options.cached_rows))
+    plan = _place_stages(estimator, plan, options.cached_rows, shared=shared)
+    return _log(estimator, plan)
 
 
 def _layout(learner: Estimator, blocks: Blocks, options: Options) -> Layout:
@@ -190,7 +197,9 @@ def _log(estimator: Estimator, plan: FitPlan) -> FitPlan:
     return plan
 
 
-def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitPlan:
+def _place_stages(
+    estimator: Estimator, plan: FitPlan, cached_rows: int, *, shared: bool
+) -> FitPlan:
     """Decide where X goes through the stages: before the step, or within it."""
     stages, size = plan.before, plan.step.batching.size
     if not stages:
@@ -205,6 +214,8 @@ def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitP
         return replace(plan, reason=f"{before}, whole: {why}")
     if size is None:
         why = f"{before}, in parts that fit in the cache: there are no batches"
+    elif shared:
+        why = f"{before}, once for all that learn from it"
     elif len(stages) > 1:
         why = f"{before}: several stages take longer than learning"
     elif not plan.step.in_place:

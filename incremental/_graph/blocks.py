@@ -82,6 +82,9 @@ class Blocks:
     on_disk : bool
         Whether rows go through a store on the disk of one machine, as in dask's
         disk shuffle.
+    by_columns : frozenset of str or None
+        The pieces that lie in memory column by column. None if the tasks that read
+        them tell.
     """
 
     graph: Graph
@@ -93,6 +96,7 @@ class Blocks:
     recut: bool = False
     settled: bool = False
     on_disk: bool = False
+    by_columns: frozenset[str] | None = None
 
     def __len__(self) -> int:
         return len(self.sources[0].keys)
@@ -131,6 +135,8 @@ class Blocks:
         """
         if self.in_memory:
             return False
+        if self.by_columns is not None:
+            return name in self.by_columns
         read = {made.name: made.sources for made in self.assembly.outputs}[name]
         return any(
             made_of_dataframe(self.graph, source.keys[:1])

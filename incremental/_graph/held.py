@@ -39,7 +39,8 @@ def hold(blocks: Blocks, position: int = 0) -> Held:
     graph, keys = mapped(blocks, _same, "hold", [position])
     options = {"sync": False} if blocks.scheduler.is_remote else {}
     (block,) = blocks.scheduler.run(graph, keys, **options)
-    return Held(block, blocks.names, blocks.scheduler)
+    by_columns = frozenset(filter(blocks.lies_by_columns, blocks.names))
+    return Held(block, blocks.names, blocks.scheduler, by_columns)
 
 
 def _same(block: Block) -> Block:
@@ -57,11 +58,14 @@ class Held:
         The names of its pieces.
     scheduler : Scheduler
         The scheduler that reads what is cut from it.
+    by_columns : frozenset of str
+        The pieces that lie in memory column by column.
     """
 
     block: Any
     names: tuple[str, ...]
     scheduler: Scheduler
+    by_columns: frozenset[str]
 
     def cut(self, rows: Sequence[Rows]) -> Blocks:
         """Return rows of the block as blocks.
@@ -99,6 +103,7 @@ class Held:
             lengths,
             self.scheduler,
             settled=True,
+            by_columns=self.by_columns,
         )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+from toolz import memoize
 
 from incremental._blocks.block import Block
 from incremental._errors import noted
@@ -14,8 +17,9 @@ from incremental._fit.plan import FitPlan
 from incremental._fit.progress import Progress
 from incremental._fit.session import FitSession
 from incremental._fit.step import Fitting
+from incremental._fit.tokens import tokenize
 from incremental._graph.blocks import Blocks
-from incremental._graph.fold import Chain, fold
+from incremental._graph.fold import Chain, Preparation, fold
 
 
 class Learner(NamedTuple):
@@ -106,13 +110,10 @@ def learn_together(
     Together
         In the order of the learners.
     """
-    plans = [
-        one.session.plan(progress)
-        for one, progress in zip(learners, progresses, strict=True)
-    ]
+    plans = _plans(learners, progresses)
     ahead = [
         one.session.look_ahead(plan, len(order))
-        for one, plan in zip(learners, plans, strict=True)
+        for one, (plan, _) in zip(learners, plans, strict=True)
     ]
     blocks = learners[0].session.blocks
     n_blocks = len(order)
@@ -126,10 +127,7 @@ def learn_together(
 
     states = fold(
         blocks,
-        [
-            _chain(learner, plan, progress)
-            for learner, plan, progress in zip(learners, plans, progresses, strict=True)
-        ],
+        _chains(learners, plans, progresses),
         order=order,
         prefetch=min(prefetch for prefetch, _ in ahead),
         together=min(together for _, together in ahead),
@@ -142,18 +140,100 @@ def learn_together(
     return Together(arrived, n_blocks)
 
 
-def _chain(learner: Learner, plan: FitPlan, progress: Progress) -> Chain[Learned]:
-    """Return the chain of a learner, which names it in errors."""
-    # A learner that is not alone has one chain, also if it is a bundle.
-    (chain,) = arrange(plan, learner.session.fresh, progress.fitting, None).chains
-    takes_all = set(learner.pieces) == set(plan.blocks.names)
-    pieces = None if takes_all else learner.pieces
-    prepare = chain.prepare
-    if prepare is not None:
-        call = _Prepare(learner.name, prepare.function, pieces, learner.may_fail)
-        prepare, pieces = prepare._replace(function=call), None
-    step = _Learn(learner.name, chain.step, pieces, learner.may_fail)
-    return Chain(Learned(chain.start), step, name=chain.name, prepare=prepare)
+def _plans(
+    learners: Sequence[Learner], progresses: Sequence[Progress]
+) -> list[tuple[FitPlan, Any]]:
+    """Return the plan of each learner, and what it shares its preparation by.
+
+    That is equal for learners whose X goes through equal steps. It is None for those
+    that have no steps that others have.
+    """
+    plans = [
+        one.session.plan(progress, shared=len(learners) > 1)
+        for one, progress in zip(learners, progresses, strict=True)
+    ]
+    # Candidates that were cloned share what is frozen. So it is described once.
+    describe = memoize(_described, key=lambda args, _: id(args[0]))
+    steps = [
+        (plan.in_parts, one.pieces, *map(describe, plan.steps)) if plan.steps else None
+        for one, plan in zip(learners, plans, strict=True)
+    ]
+    often = Counter(steps)
+    return [
+        (plan, key)
+        if key is not None and often[key] > 1
+        else (one.session.plan(progress), None)
+        for one, progress, plan, key in zip(
+            learners, progresses, plans, steps, strict=True
+        )
+    ]
+
+
+def _described(step: Any) -> str:
+    """Return a text that is equal for equal steps."""
+    try:
+        return tokenize(step)
+    except TypeError:
+        # It cannot be compared with others.
+        return f"object {id(step)}"
+
+
+def _chains(
+    learners: Sequence[Learner],
+    plans: Sequence[tuple[FitPlan, Any]],
+    progresses: Sequence[Progress],
+) -> list[Chain[Learned]]:
+    """Return the chain of each learner. Equal preparations are the same object."""
+    n_threads = learners[0].session.blocks.scheduler.n_threads
+    shared: dict[Any, Preparation] = {}
+    chains = []
+    for one, (plan, key), progress in zip(learners, plans, progresses, strict=True):
+        # A learner that is not alone has one chain, also if it is a bundle.
+        (chain,) = arrange(plan, one.session.fresh, progress.fitting, None).chains
+        takes_all = set(one.pieces) == set(plan.blocks.names)
+        pieces = None if takes_all else one.pieces
+        prepare, step = chain.prepare, chain.step
+        if prepare is not None and key is not None:
+            call = _Prepare(_ALL, prepare.function, pieces, one.may_fail)
+            prepare = shared.setdefault(key, prepare._replace(function=call))
+            pieces = None
+        elif prepare is not None and (plan.merged or len(learners) < n_threads):
+            call = _Prepare(one.name, prepare.function, pieces, one.may_fail)
+            prepare, pieces = prepare._replace(function=call), None
+        elif prepare is not None:
+            # There are chains for all threads, and no need to hold what each of them
+            # makes of several blocks.
+            step = _PreparedStep(prepare.function, step)
+            prepare = None
+        learn = _Learn(one.name, step, pieces, one.may_fail)
+        chains.append(
+            Chain(Learned(chain.start), learn, name=chain.name, prepare=prepare)
+        )
+    return chains
+
+
+# What error messages call several learners.
+_ALL = "all whose X goes through the same steps"
+
+
+@dataclass(frozen=True)
+class _PreparedStep:
+    """A step that prepares the block itself.
+
+    Parameters
+    ----------
+    prepare : callable
+        ``prepare(block)``
+    step : callable
+        ``step(fitting, block)``, which takes what that returns.
+    """
+
+    prepare: Callable[[Block], Any]
+    step: Callable[[Fitting, Any], Fitting]
+
+    def __call__(self, fitting: Fitting, block: Block) -> Fitting:
+        """Return the fitting after one more block."""
+        return self.step(fitting, self.prepare(block))
 
 
 @dataclass(frozen=True)
