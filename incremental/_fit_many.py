@@ -55,8 +55,8 @@ def fit_many(
         `shuffle_rows` and `random_state`. An estimator without a wrapper gets these
         too; if there is no wrapper, it is fitted as ``Incremental(estimator)`` is.
         The smallest `prefetch` holds; with `shuffle_rows` they have to agree on it
-        too. With `max_iter` and `tol` each makes its own
-        number of passes.
+        too. Each makes as many passes as its own
+        `max_iter` and `tol` say.
     X : array-like or collection of shape (n_samples, n_features)
     y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs), \
 optional
@@ -149,7 +149,7 @@ def _is_own(estimator: Any) -> bool:
 
 
 def check_together(name: str, wrapper: Incremental) -> None:
-    """Check that a wrapper has nothing that a fit beside others does not take."""
+    """Check that a wrapper can be fitted beside others."""
     for parameter, default in _ALONE.items():
         value = getattr(wrapper, parameter)
         if value is not default and value != default:

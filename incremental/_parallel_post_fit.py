@@ -412,8 +412,9 @@ optional
         """Score the predictions for X.
 
         Without `scoring`, accuracy or R² is computed block by block; nothing is
-        gathered. With `scoring`, the predictions are made in parallel. They are
-        gathered in memory with y, from the same read of the blocks. X is not
+        gathered. With `scoring`, the predictions are made in parallel. A metric that
+        `reduction_of` knows is computed block by block too. For others the predictions
+        are gathered in memory with y, from the same read of the blocks. X is not
         gathered. Scorers made by `sklearn.metrics.make_scorer` say which method they
         call. For any other callable the outputs of all methods that it may call are
         gathered.

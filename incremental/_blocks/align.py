@@ -47,10 +47,10 @@ def align(values: Mapping[str, Data]) -> Aligned:
     Parameters
     ----------
     values : dict of str to dask collection or data in memory
-        Data of ``n_samples`` rows each. All are cut where the first is cut. If the
-        first is a dask collection that knows the rows of its blocks, the others may
-        be in memory. If the first is in memory, the others are computed, and all data
-        are one block.
+        Data of ``n_samples`` rows each. All are cut where the first is cut, as far as
+        their rows or divisions are known; `recut` counts the others. If the first is a
+        dask collection, the others may be in memory. If the first is in memory, the
+        others are computed, and all data are one block.
 
     Returns
     -------

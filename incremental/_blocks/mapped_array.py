@@ -29,7 +29,8 @@ class MappedArray(da.Array):
     that. dask refuses it for its own arrays, as their rows may differ.
     """
 
-    # The name and the chunks of rows tell whether the array was changed in place since.
+    # How the array was made, with its name and its chunks of rows at that time. If it
+    # has others now, it was changed in place.
     _made: tuple[str, tuple[float, ...], Mapped] | None = None
 
     @classmethod
@@ -163,14 +164,15 @@ def _name(source: Data) -> str:
 
 
 def _read_together(mapped: Mapped, joined: da.Array) -> da.Array:
-    """Return an array for which the partitions of all sources are read by one task.
+    """Return an array of which each block is made in one task, which reads all sources.
 
     Parameters
     ----------
     mapped : Mapped
         The dataframes, and the stages that the tuple of their partitions goes through.
     joined : dask array
-        An array of the same chunks and meta, of which each column reads for itself.
+        The columns put side by side by dask, of which each reads for itself. Only its
+        chunks and meta are used.
 
     Returns
     -------

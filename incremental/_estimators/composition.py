@@ -149,8 +149,8 @@ def learn_rest(
     X, y, params
         As for `learn`.
     passed : int
-        How many steps X has been through. If the last step is a pipeline too, the
-        steps of that pipeline count in its place.
+        How many steps X has been through. A pipeline that is the last step is
+        not counted itself; its steps are.
 
     Returns
     -------

@@ -168,7 +168,7 @@ def aligned(piece: Piece) -> Piece:
     if isinstance(piece, np.ndarray):
         return piece.copy(order="K")
     if is_one_array(piece):
-        # In the order that it had too: sums depend on it.
+        # The copy lies in memory as the original does, since sums depend on that.
         values = piece.to_numpy().copy(order="K")
         return type(piece)(values, piece.index, piece.columns, copy=False)
     return piece.copy()

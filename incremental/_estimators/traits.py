@@ -45,7 +45,8 @@ class Traits:
         and leaves the estimator as it was, for an X that it does not take.
     least_rows : callable or None, default=None
         ``least_rows(estimator) -> int`` returns how many rows its first
-        ``partial_fit`` needs. If None, a single row is enough.
+        ``partial_fit`` needs. If None, a single row is enough. Not used if its
+        states merge.
     """
 
     ignores_y: bool = False

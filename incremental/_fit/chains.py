@@ -44,8 +44,8 @@ class Arrangement:
     join : callable
         Makes one fitting of the last states of the chains.
     finish : callable
-        ``finish() -> Fitting`` lets the chains, which have not begun, learn from the
-        rows that wait at the end of a pass.
+        ``finish() -> Fitting`` ends a pass without reading a block: each chain learns
+        from the rows that wait in its start state.
     """
 
     chains: list[Chain[Fitting]]
@@ -118,7 +118,17 @@ def _only(fittings: list[Fitting]) -> Fitting:
 def _parts(
     plan: FitPlan, fitting: Fitting, work: list[Function]
 ) -> tuple[list[Chain[Fitting]], Callable[[list[Fitting]], Fitting]]:
-    """Return one chain for each part, or one for the whole learner."""
+    """Return chains that share out the parts, or one for the whole learner.
+
+    There is at most one chain for each thread. If there are several, the division of
+    blocks is added to `work`.
+
+    Returns
+    -------
+    chains : list of Chain
+    join : callable
+        Makes one fitting of their last states.
+    """
     whole = [Chain(fitting, plan.step)]
     if plan.parts is None:
         return whole, _only
@@ -163,7 +173,8 @@ def _shell(bundle: Estimator) -> Estimator:
     return shell
 
 
-# A name that no parameter of an estimator can have.
+# The name of the piece that `Divide` adds to a block. It has spaces, so that no
+# parameter of an estimator can have it.
 _TARGETS = "targets of all parts"
 
 

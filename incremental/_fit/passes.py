@@ -15,8 +15,9 @@ from incremental._fit.progress import BlockFitted, Observer, Progress
 from incremental._fit.row_shuffle import Mixing
 from incremental._fit.step import Fitting
 
-# ``watch(place, load)`` is called after the block at each place of a run, counted from
-# 0. ``load()`` returns the fitting after it. If `watch` returns True, the run stops.
+# ``watch(place, load)`` is called after each block. The first block of a run, which
+# need not be the first of the pass, has the place 0. ``load()`` returns the fitting
+# after it. If `watch` returns True, the run stops.
 Watch = Callable[[int, Callable[[], Fitting]], bool]
 
 
@@ -70,9 +71,9 @@ class Passes:
     n_blocks : int
         How many blocks the data have.
     run : callable
-        ``run(progress, watch) -> (Fitting, int)`` fits the next blocks of a pass.
-        After each block it calls ``watch(place, load)``, unless `watch` is None. The
-        integer is the number of blocks of the pass that should then be fitted.
+        ``run(progress, watch) -> (Fitting, int)`` fits the next blocks of a pass. After
+        each block it calls ``watch(place, load)``, unless `watch` is None. The integer
+        says how many blocks of the pass are fitted then, unless `watch` stopped it.
     end_rows : callable
         ``end_rows(progress) -> Fitting`` lets the estimator learn from the rows that
         wait at the end of a pass.
@@ -84,9 +85,9 @@ class Passes:
         Whether rows are mixed in each pass.
     score : callable, optional
         ``score(estimator, held_out) -> dict`` scores an estimator on rows that are not
-        fitted, and returns what the record of a pass says of it: the score that
-        decides, ``"score"``, and perhaps others by their names. `held_out` are the
-        positions of the blocks that are held out.
+        fitted, and returns entries for the record of the pass. ``"score"`` is the score
+        that decides. There may be others. `held_out` are the positions of the blocks
+        that are held out.
     early_stopping : bool
         Whether `score` decides when to stop and which estimator to keep.
     tol : float, optional
@@ -158,7 +159,8 @@ class Passes:
         if self.verbose:
             print(self.describe(progress.history[-1]))  # noqa: T201
         for observer in self.observers:
-            # `Checkpoints` comes last, so that it saves that an earlier one stopped.
+            # `Checkpoints` comes last. So it also saves that another observer asked to
+            # stop.
             stop = observer.end_pass(progress) or progress.stop
             progress = replace(progress, stop=stop)
         return progress

@@ -71,8 +71,8 @@ class FitPlan:
         What is done with a block. It holds the stages that X goes through batch by
         batch.
     local : tuple of Stage
-        The stages at the end of those that X goes through, as far back as they are
-        row-local.
+        The row-local stages that X goes through last, which are taken out of `blocks`.
+        They come first in `before`, or are those of ``step.within``.
     before : tuple of Stage
         The stages that X goes through in tasks before the step.
     steps : tuple of estimator
@@ -182,7 +182,7 @@ def plan_fit(
 def _layout(learner: Estimator, blocks: Blocks, options: Options) -> Layout:
     """Return how batches lie in memory, so that the result does not depend on blocks.
 
-    Scores may depend on it even if what the estimator learns does not.
+    A score may depend on how X lies in memory, even where what is learned does not.
     """
     if options.batch_size is None:
         return "K"
@@ -208,7 +208,8 @@ def _place_stages(
     if plan.learn.judged:
         why = "how X lies in memory may make a difference to the score"
         return replace(plan, reason=f"{before}, whole: {why}")
-    # No pipeline is one of these, so that all of the stages are row-local below.
+    # No pipeline has this trait. So below, the stages are `local` alone, which are
+    # row-local.
     if not traits_of(estimator).learns_row_by_row:
         why = "how X lies in memory may make a difference"
         return replace(plan, reason=f"{before}, whole: {why}")

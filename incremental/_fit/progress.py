@@ -34,8 +34,8 @@ class Progress:
     order : tuple of int
         Positions of the blocks of the current pass, in order; empty between passes.
     place : int
-        The place of the next block in the order of the current pass. So many blocks
-        of the pass are fitted.
+        The place of the next block in the order of the current pass. This is also how
+        many blocks of the pass are fitted.
     digests : dict of int to bytes
         The digests of the blocks that were read, by position, if there are
         checkpoints. Those of the current pass are in `fitting`.

@@ -116,7 +116,8 @@ class FitSession:
     def _small(self, n_blocks: int) -> int:
         """Return how many blocks to take at once: several if there are many small ones.
 
-        Twice as many fit in the processor's cache, and a pass has at least 32 tasks.
+        The number is so small that twice as many blocks fit in the processor's cache,
+        and that a pass still has 32 tasks at least. Otherwise it is 1.
         """
         rows = max(self.blocks.n_rows or [0])
         fit = self.options.cached_rows // rows if rows else 0

@@ -84,7 +84,8 @@ class Plan:
             task.key: task for task in graph.values() if isinstance(task, TaskRef)
         }
         self._nodes = as_nodes(graph)
-        # Both by the key in the collections: the new key, and the first place in need.
+        # For each key in the collections, its new key, and the place of the first block
+        # that needs it.
         self._keys: dict[Key, Key] = {}
         self._first: dict[Key, int] = {}
         self.blocks = []
@@ -111,8 +112,9 @@ class Plan:
         block : PlannedBlock
             One of `blocks`.
         gate : task key, optional
-            A task that the others wait for: directly if they need no other one of
-            them, or else through those that they need. By default they wait for none.
+            A task that these tasks wait for. Those that need none of the others depend
+            on it directly, the rest through what they need. By default they wait for
+            none.
 
         Returns
         -------
@@ -234,7 +236,7 @@ class Plan:
         return self._keys.get(key, key)
 
     def _waits(self, key: Key) -> bool:
-        """Tell whether a task needs another task which the same block brings."""
+        """Tell whether a task needs another new task of its block that can wait."""
         return any(
             self._first.get(need) == self._first[key]
             and not isinstance(self._nodes[need], DataNode)

@@ -75,8 +75,8 @@ class Blocks:
     in_memory : bool
         Whether the data are in memory. They are then one block.
     recut : bool
-        Whether the sources are cut at different rows. They are then counted, and cut
-        like the first one, before a pass.
+        Whether the sources are cut at different rows. Before a pass
+        `recut` then counts their rows, and cuts all of them like the first one.
     settled : bool
         Whether the reductions over many blocks have been computed.
     on_disk : bool
@@ -111,7 +111,7 @@ class Blocks:
         return self if self.in_memory else replace(self, scheduler=scheduler)
 
     def without_local_stages(self, name: str) -> tuple[Blocks, tuple[Stage, ...]]:
-        """Take the last row-local stages of a piece out of the blocks.
+        """Take out the stages of a piece after the last one that is not row-local.
 
         Parameters
         ----------
@@ -217,8 +217,9 @@ def _must_recut(graph: Graph, sources: list[Source]) -> bool:
     unknown = any(calls_users_functions(graph, one) for one in lazy)
     if depends or (in_order and unknown) or not (as_many or in_order):
         raise ValueError(_unknown_rows(sources))
-    # If the order is unknown, blocks that are as many pair as they are: each may also
-    # need a statistic of all data. Their lengths are compared when they are read.
+    # If the order of the reads is unknown, the collections have equally many blocks,
+    # which pair by their numbers. A block that also needs a statistic of all data looks
+    # as if it had no order. The lengths of blocks are compared when they are read.
     return in_order
 
 
@@ -284,8 +285,8 @@ def _read(collections: dict[str, Collection]) -> tuple[Graph, list[Source]]:
     -------
     graph : dict of task key to task
     sources : list of Source
-        One for all dataframes of as many partitions, and one for each other
-        collection. The one of the first collection is the first.
+        One for each group of dataframes that have equally many partitions, and one for
+        each other collection. The source of the first collection comes first.
     """
     values = {name: one.read() for name, one in collections.items() if one.is_lazy}
     frames = {name: values[name] for name in values if collections[name].has_index}
@@ -393,8 +394,8 @@ def _check_order(graph: Graph, sources: list[Source], shuffled: set[str]) -> Non
     graph : dict of task key to task
     sources : list of Source
     shuffled : set of str
-        The names of dataframes that are shuffled in the graph. Arrays made from such
-        dataframes are shuffled apart.
+        The names of dataframes that are shuffled in the graph. An
+        array made from such a dataframe has a shuffle of its own.
 
     Raises
     ------

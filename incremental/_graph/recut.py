@@ -1,4 +1,4 @@
-"""`recut`: counts rows, and cuts collections at the same ones."""
+"""`recut`: counts rows, and cuts all collections at the same rows."""
 
 from __future__ import annotations
 

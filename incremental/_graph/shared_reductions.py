@@ -30,9 +30,9 @@ from incremental._graph.task_spec import (
 def settle(blocks: Blocks) -> Blocks:
     """Count rows where that is needed, and compute the reductions over many blocks.
 
-    The results take the place of the reductions. In the graph of a pass, the first
-    block that needs a reduction would wait until the reduction has read its blocks.
-    These would stay in memory until they are used.
+    The results take the place of the reductions. If a pass computed a reduction, the
+    first block that needs it would wait until the reduction has read all the blocks
+    that it covers. These would be held in memory until the fit reaches them.
 
     Parameters
     ----------
@@ -100,9 +100,9 @@ def _statistics(blocks: Blocks) -> list[Key]:
     """Find the reductions to compute before a pass.
 
     A reduction depends on at least three reads, and at least two blocks need it. It
-    is computed before the pass under two conditions. A block needs it other than
-    through another reduction. And a block uses one of its reads other than through a
-    reduction: that read would be held in memory.
+    is computed before the pass if a block needs it directly, not only through another
+    reduction, and if a block also uses one of its reads directly. That read would be
+    held in memory.
     """
     nodes = as_nodes(blocks.graph)
 
@@ -162,8 +162,9 @@ def _uses_of_stores(ordered: list[Key], needs: Callable[[Key], list[Key]]) -> se
 def _moves_of_rows(nodes: Graph, ordered: list[Key]) -> set[Key]:
     """Find the tasks that put blocks together, and those whose results are cut.
 
-    Such tasks yield rows, and are not computed before the pass. If a read draws rows
-    at random, they would yield other rows than the tasks of other columns in the pass.
+    Such tasks yield rows, and are not computed before the pass. Computed before, they
+    would read apart from the pass. If a read draws rows at random, they would then
+    yield other rows than the rest of the pass does.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Reads(NamedTuple):
 
 
 def separate(groups: Sequence[Graph]) -> list[Reads] | None:
-    """Separate the tasks of groups of blocks: one task can then read each group.
+    """Separate the tasks of groups of blocks, so that each group is read in one task.
 
     Parameters
     ----------

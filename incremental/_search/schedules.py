@@ -38,7 +38,7 @@ class Bracket(NamedTuple):
 
     @property
     def n_calls(self) -> int:
-        """How often a candidate learns from a block, over all of them."""
+        """How often candidates learn from a block, summed over all candidates."""
         total, before, alive = 0, 0, self.n_models
         for calls, keep in self.rungs:
             total, before = total + alive * (calls - before), calls
@@ -64,12 +64,12 @@ def halving(
     ----------
     n_models : int
     first : int
-        How many blocks come before the first rung. Before each later one there are
-        `aggressiveness` times as many as before the one before it.
+        How many blocks a candidate has learned from at the first rung. At each later
+        rung there are `aggressiveness` times as many, but at most `max_iter`.
     max_iter : int or None
         How many blocks a candidate takes at most; None if there is no limit.
     aggressiveness : int
-        One of that many candidates goes on.
+        Of so many candidates one goes on, at each rung but the last.
     number : int
         The number of the bracket.
     """
