@@ -347,6 +347,12 @@ optional
                         f"{default!r}, got {value!r}. Pass {name} to the search."
                     )
             check_together("estimator", self.estimator)
+            if self.estimator.progressive_validation:
+                raise ValueError(
+                    "The progressive_validation of the `Incremental` in a search must "
+                    "be False, got True. A search scores candidates on blocks that "
+                    "are held out."
+                )
         if self.scoring is None:
             inner = self.estimator
             own_metric(inner.estimator if isinstance(inner, Incremental) else inner)

@@ -53,10 +53,15 @@ from incremental._fit.checkpoints import (
 from incremental._fit.classes import as_classes, find_classes, n_outputs
 from incremental._fit.digests import check_digests, check_same, digests_of_some
 from incremental._fit.inputs import check_options, check_rows
-from incremental._fit.parameters import check_batch_size, check_passes
+from incremental._fit.parameters import (
+    check_batch_size,
+    check_passes,
+    check_progressive,
+)
 from incremental._fit.passes import Passes, begin
 from incremental._fit.plan import Options
 from incremental._fit.progress import Progress
+from incremental._fit.progressive import Progressive
 from incremental._fit.row_shuffle import RowShuffle
 from incremental._fit.session import FitSession
 from incremental._fit.step import Fitting
@@ -145,7 +150,8 @@ them, default=None
     tol : float, default=None
         By how much a pass must be better than the best pass before it to count as
         progress. With `early_stopping` passes are compared by their score on rows
-        that are held out. Otherwise they are compared by the loss that the
+        that are held out. Otherwise, with `progressive_validation`, they are compared
+        by that score. Otherwise they are compared by the loss that the
         estimator reports (``loss_``). If it reports none, they are compared by its
         score on each block just after it learned from that block. If None, all
         passes are made, unless `early_stopping` is True: then any gain counts as
@@ -163,6 +169,15 @@ them, default=None
         The share of the blocks that `early_stopping` holds out. At least one block.
     validation_data : tuple of X and y, default=None
         Other rows to score after each pass. If they are given, no blocks are held out.
+    progressive_validation : bool, default=False
+        Whether to score the estimator on the rows of each call of ``partial_fit`` just
+        before it learns from them, in the same pass (test-then-train). The first call
+        of a new estimator does not count. The mean of the scores, weighted by rows, is
+        ``"progressive_score"`` in `history_`. The default score takes
+        ``sample_weight`` and is weighted by it; scorers of `scoring` take no weights.
+        A pipeline is scored as it was before any of its steps learned from the rows.
+        An estimator whose states merge, and a bundle of several, then learns as a
+        whole from one block after the other.
     verbose : int, default=0
         1 prints a line after each pass of `fit`.
     checkpoint : str or path, default=None
@@ -193,7 +208,9 @@ them, default=None
         How many passes have been made.
     history_ : list of dict
         A record of each pass: its number (``pass``), ``score``, ``loss``, ``seconds``,
-        ``blocks`` and ``rows``.
+        ``blocks`` and ``rows``. With `progressive_validation` also
+        ``progressive_score``, which is NaN if nothing was scored; with several scorers
+        also ``progressive_`` and the name of each.
 
     See Also
     --------
@@ -236,6 +253,7 @@ them, default=None
         refit: str | None = None,
         validation_fraction: float = 0.1,
         validation_data: Any = None,
+        progressive_validation: bool = False,
         verbose: int = 0,
         checkpoint: Any = None,
         checkpoint_every: int = 10,
@@ -264,6 +282,7 @@ them, default=None
         self.refit = refit
         self.validation_fraction = validation_fraction
         self.validation_data = validation_data
+        self.progressive_validation = progressive_validation
         self.verbose = verbose
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
@@ -374,6 +393,7 @@ optional
             session.end_rows,
             shuffle=self.shuffle_blocks,
             shuffle_rows=self.shuffle_rows,
+            progressive=self._progressive,
         )
         progress = passes.finish(begin(passes.n_blocks, fitting, rng))
         if progress.fitting.rounded:
@@ -439,6 +459,7 @@ optional
         check_target(self.estimator, y)
         active_scheduler().look_ahead(self.prefetch)
         check_batch_size(self.batch_size)
+        check_progressive(self)
         size = rows_of_batch(self.batch_size, X)
         check_least(size, least_rows(self.estimator), self.estimator)
         fresh = clone(self.estimator, safe=False)
@@ -511,9 +532,12 @@ optional
             self._with_classes(data, fitted, y, find),
             rows_of_batch(self.batch_size, X),
             RowShuffle(self._window) if self.shuffle_rows else None,
-            self.tol is not None and not self.early_stopping,
+            self.tol is not None
+            and not (self.early_stopping or self.progressive_validation),
             rows_in_cache(X),
             n_outputs(y),
+            self._progressive,
+            begun=fitted is not None,
         )
         every = None if self.checkpoint is None else self.checkpoint_every
         return FitSession(data.fresh, blocks, options, self.prefetch, every)
@@ -563,9 +587,17 @@ optional
             early_stopping=self.early_stopping,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
+            progressive=self._progressive,
             observers=observers,
             verbose=self.verbose,
         )
+
+    @property
+    def _progressive(self) -> Progressive | None:
+        """How the estimator is scored before it learns; None if it is not."""
+        if not self.progressive_validation:
+            return None
+        return Progressive(as_scorers(self.scoring, self.refit))
 
     def _validation_score(self, session: FitSession) -> Any:
         """Return the function that scores an estimator after a pass.

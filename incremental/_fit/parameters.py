@@ -76,7 +76,7 @@ def check_passes(model: Any) -> None:
         )
     if None in scorers.by_name.values() and (model.early_stopping or data is not None):
         own_metric(model.estimator)
-    if tol is not None and not model.early_stopping:
+    if tol is not None and not (model.early_stopping or model.progressive_validation):
         _check_judged(model.estimator)
     check_checkpoint(model)
 
@@ -113,6 +113,33 @@ def _check_judged(estimator: Estimator) -> None:
             f"tol needs an estimator with a loss or a score, got "
             f"{type(last_step(estimator)).__name__}. Leave tol=None, or pass "
             "early_stopping=True and `scoring`."
+        )
+
+
+def check_progressive(model: Any) -> None:
+    """Check `progressive_validation`.
+
+    Parameters
+    ----------
+    model : Incremental
+
+    Raises
+    ------
+    ValueError
+        If it is neither True nor False.
+    TypeError
+        If the estimator has no score.
+    """
+    if not isinstance(value := model.progressive_validation, bool | np.bool_):
+        raise ValueError(
+            f"progressive_validation must be True or False, got {value!r}."
+        )
+    scorers, last = as_scorers(model.scoring), last_step(model.estimator)
+    if value and None in scorers.by_name.values() and not hasattr(last, "score"):
+        raise TypeError(
+            f"progressive_validation=True needs an estimator with a score, got "
+            f"{type(last).__name__}. Leave progressive_validation=False, or pass "
+            "`scoring`, a name or a callable as scikit-learn's `get_scorer` takes."
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from incremental._estimators.copying import copy_estimator
 from incremental._fit.progress import BlockFitted, Observer, Progress
+from incremental._fit.progressive import Progressive
 from incremental._fit.row_shuffle import Mixing
 from incremental._fit.step import Fitting
 
@@ -96,6 +97,9 @@ class Passes:
         any gain counts as progress.
     n_iter_no_change : int
         How many passes in a row without progress end the fit.
+    progressive : Progressive, optional
+        How the estimator is scored on each batch before it learns from it. Passes are
+        then compared by that, unless `early_stopping` is True.
     observers : sequence of Observer
         They are told of each block and pass, in this order.
     verbose : int
@@ -112,6 +116,7 @@ class Passes:
     early_stopping: bool = False
     tol: float | None = None
     n_iter_no_change: int = 5
+    progressive: Progressive | None = None
     observers: Sequence[Observer] = ()
     verbose: int = 0
 
@@ -219,8 +224,8 @@ class Passes:
         """Return the line that is printed for the record of a pass."""
         judged = (
             f"{name} {record[name]:.6g}, "
-            for name in ("score", "loss")
-            if record[name] is not None
+            for name in ("score", "loss", "progressive_score")
+            if record.get(name) is not None
         )
         return (
             f"Pass {record['pass']} of {self.max_iter}: {''.join(judged)}"
@@ -254,13 +259,18 @@ class Passes:
         scores: dict[str, float] = {}
         judged = fitting.n_judged - before.n_judged
         merit = (fitting.merit - before.merit) / judged if judged else math.nan
+        judges = self.tol is not None and self.progressive is None
         if self.score is not None:
             scores = self.score(fitting.estimator, progress.held_out)
             score = scores["score"]
-        elif self.tol is not None and not fitting.has_loss:
+        elif judges and not fitting.has_loss:
             score = merit
-        if self.tol is not None and fitting.has_loss:
+        if judges and fitting.has_loss:
             loss = -merit
+        if self.progressive is not None:
+            means = self.progressive.means(fitting.tallies, before.tallies)
+            merit = means["progressive_score"]
+            scores = {**scores, **means}
         record = {
             "pass": len(progress.history) + 1,
             "score": score,
@@ -282,7 +292,10 @@ class Passes:
         )
         if self.early_stopping and score is not None:
             return self._count_stale(_keep_best(progress, score), score)
-        return progress if self.tol is None else self._count_stale(progress, merit)
+        # In a single block that is the first to be learned from, nothing is tested.
+        if self.tol is None or (self.progressive is not None and math.isnan(merit)):
+            return progress
+        return self._count_stale(progress, merit)
 
     def _count_stale(self, progress: Progress, merit: float) -> Progress:
         """Count the passes in a row that were no progress, with the one that has ended.

@@ -21,6 +21,7 @@ from incremental._estimators.merge import merges
 from incremental._estimators.parts import Parts
 from incremental._estimators.traits import has_callbacks, traits_of
 from incremental._fit.batches import Batching, Layout
+from incremental._fit.progressive import Progressive
 from incremental._fit.row_shuffle import RowShuffle
 from incremental._fit.step import PartialFit, Step
 from incremental._graph.blocks import Blocks
@@ -47,6 +48,11 @@ class Options:
         How many rows of X fit in the processor's cache.
     n_outputs : int
         How many columns y has.
+    progressive : Progressive or None
+        How the estimator is scored on each batch before it learns from it. None if it
+        is not.
+    begun : bool
+        Whether the estimator has learned already before the first pass.
     """
 
     params: Mapping[str, Any]
@@ -55,6 +61,13 @@ class Options:
     judged: bool = False
     cached_rows: int = 1
     n_outputs: int = 1
+    progressive: Progressive | None = None
+    begun: bool = False
+
+    @property
+    def scored(self) -> bool:
+        """Whether the estimator is scored in a pass, so that it learns as a whole."""
+        return self.judged or self.progressive is not None
 
 
 @dataclass(frozen=True)
@@ -139,7 +152,7 @@ def plan_fit(
     FitPlan
     """
     in_place, checks = blocks.scheduler.shares_memory, not blocks.in_memory
-    if merges(estimator) and not options.judged and not blocks.in_memory:
+    if merges(estimator) and not options.scored and not blocks.in_memory:
         learn = PartialFit(options.params, copies=writes_to_input(estimator))
         step = Step(
             learn,
@@ -155,7 +168,12 @@ def plan_fit(
     steps = steps_before_last(estimator) if later else leading_steps(estimator)
     rest = rest_after(estimator, len(steps))
     learn = PartialFit(
-        options.params, len(steps), options.judged, writes_to_input(rest)
+        options.params,
+        len(steps),
+        options.judged,
+        writes_to_input(rest),
+        options.progressive,
+        later or options.begun,
     )
     step = Step(
         learn,
@@ -172,7 +190,7 @@ def plan_fit(
     if steps:
         through = Stage(partial(_transform, Travelling(steps)), "transform")
         plan = replace(plan, before=(*local, through), steps=tuple(steps))
-    serial = options.judged or has_callbacks(rest) or blocks.in_memory
+    serial = options.scored or has_callbacks(rest) or blocks.in_memory
     if alone and not serial:
         plan = replace(plan, parts=traits_of(rest).parts)
     plan = _place_stages(estimator, plan, options.cached_rows, shared=shared)
@@ -186,7 +204,7 @@ def _layout(learner: Estimator, blocks: Blocks, options: Options) -> Layout:
     """
     if options.batch_size is None:
         return "K"
-    if traits_of(learner).learns_row_by_row and not options.judged:
+    if traits_of(learner).learns_row_by_row and not options.scored:
         return "K"
     return "F" if blocks.lies_by_columns("X") else "C"
 
@@ -205,7 +223,7 @@ def _place_stages(
     if not stages:
         return replace(plan, reason="X goes through nothing before it learns")
     before = "X is transformed in tasks before"
-    if plan.learn.judged:
+    if plan.learn.judged or plan.learn.progressive is not None:
         why = "how X lies in memory may make a difference to the score"
         return replace(plan, reason=f"{before}, whole: {why}")
     # No pipeline has this trait. So below, the stages are `local` alone, which are

@@ -35,6 +35,7 @@ from incremental._estimators.merge import merge
 from incremental._estimators.traits import traits_of
 from incremental._fit.batches import WHOLE_BLOCKS, Batching, Layout, Waiting, in_layout
 from incremental._fit.classes import check_classes
+from incremental._fit.progressive import Progressive, Tally
 from incremental._fit.row_shuffle import Mixing, RowShuffle
 from incremental._graph.sizes import held_bytes
 from incremental._typing import Classes, Estimator, Piece
@@ -70,6 +71,9 @@ class Fitting(NamedTuple):
         Rows of the current pass that wait until a batch is full.
     mixing : Mixing
         Rows of the current pass that wait to be drawn, if rows are shuffled.
+    tallies : tuple of Tally
+        The scores on batches just before the estimator learned from them, one for
+        each scorer. Empty if there are none.
     """
 
     estimator: Any
@@ -82,6 +86,7 @@ class Fitting(NamedTuple):
     rounded: bool = False
     waiting: Waiting = Waiting()
     mixing: Mixing = Mixing()
+    tallies: tuple[Tally, ...] = ()
 
     def map_rows(self, function: Callable[[Block], Block]) -> Fitting:
         """Return it with what a function makes of the rows that wait."""
@@ -127,16 +132,26 @@ class PartialFit:
         Whether to judge the estimator on each batch after it has learned from it.
     copies : bool
         Whether the estimator gets a copy of X, since it may write to what it gets.
+    progressive : Progressive or None
+        How the estimator is scored on each batch before it learns from it. None if it
+        is not.
+    begun : bool
+        Whether the estimator has learned already before the first batch, so that this
+        is scored too.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
     passed: int = 0
     judged: bool = False
     copies: bool = False
+    progressive: Progressive | None = None
+    begun: bool = False
 
     def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
         """Return the fitting after one more batch. The estimator itself is changed."""
         estimator = fitting.estimator
+        if self.progressive is not None and (self.begun or fitting.n_rows):
+            fitting = fitting._replace(tallies=self._tested(fitting, batch))
         X, y = batch["X"], batch.get("y")
         row_wise = {name: batch[name] for name in batch if name not in ("X", "y")}
         params = {**self.params, **row_wise}
@@ -150,6 +165,15 @@ class PartialFit:
             X, _ = in_its_type(estimator, X)
             fitting = self._judge(fitting, X.copy() if self.copies else X, y)
         return fitting
+
+    def _tested(self, fitting: Fitting, batch: Block) -> tuple[Tally, ...]:
+        progressive: Any = self.progressive
+        X, _ = in_its_type(fitting.estimator, batch["X"])
+        batch = batch.replace(X=X.copy() if self.copies else X)
+        rest = rest_after(fitting.estimator, self.passed)
+        with noted("while scoring rows for progressive_validation"):
+            found: tuple[Tally, ...] = progressive.add(fitting.tallies, rest, batch)
+        return found
 
     def _judge(self, fitting: Fitting, X: Piece, y: Piece) -> Fitting:
         last = last_step(fitting.estimator)
