@@ -3,6 +3,8 @@
 import importlib.metadata
 import warnings
 
+from incremental._block_k_fold import BlockKFold
+from incremental._cross_validate import cross_validate
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import Traits, traits_of
 from incremental._fit_many import fit_many
@@ -17,6 +19,7 @@ from incremental._successive_halving_search import SuccessiveHalvingSearchCV
 __version__ = "0.1.0"
 
 __all__ = [
+    "BlockKFold",
     "HyperbandSearchCV",
     "Incremental",
     "IncrementalSearchCV",
@@ -25,6 +28,7 @@ __all__ = [
     "SuccessiveHalvingSearchCV",
     "Traits",
     "__version__",
+    "cross_validate",
     "fit_many",
     "iter_blocks",
     "merge",

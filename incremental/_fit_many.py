@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,15 +17,14 @@ from incremental._estimators.foreign import tags_of
 from incremental._estimators.traits import has_callbacks
 from incremental._fit.classes import as_classes, find_classes
 from incremental._fit.parameters import check_passes
-from incremental._fit.passes import Passes, begin
+from incremental._fit.passes import Passes
 from incremental._fit.progress import Progress
-from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks, read_blocks
 from incremental._graph.schedulers import active_scheduler
 from incremental._graph.shared_reductions import settle
 from incremental._incremental import Incremental, _Data, _new_rng
 from incremental._parallel_post_fit import ParallelPostFit, beside_in_memory
-from incremental._search.together import Learner, learn_together
+from incremental._search.together import Learner, fit_together
 
 # Which rows make a batch depends on these parameters of `Incremental`.
 _SHARED = ("batch_size", "shuffle_blocks", "shuffle_rows", "random_state")
@@ -91,7 +88,7 @@ optional
     """
     given = list(estimators)
     names = [f"estimators[{at}] ({type(one).__name__})" for at, one in enumerate(given)]
-    wrappers = _wrapped(given, names)
+    wrappers = wrapped(given, names)
     labels = feature_labels(X)
     X, y, params = all_without_labels(X, y, params)
     check_kinds({"X": X, "y": y})
@@ -107,7 +104,7 @@ optional
     ]
 
 
-def _wrapped(given: list[Any], names: list[str]) -> list[Incremental]:
+def wrapped(given: Sequence[Any], names: Sequence[str]) -> list[Incremental]:
     """Return a new wrapper for each estimator.
 
     Raises
@@ -185,29 +182,14 @@ def _fit(
 ) -> list[Progress]:
     """Make the passes of all wrappers, beside each other."""
     learners, passes = open_together(wrappers, names, X, y, params)
-    # One generator for all of them, so that they draw the same orders.
+
+    def tell(at: int, progress: Progress) -> None:
+        if wrappers[at].verbose:
+            record = passes[at].describe(progress.history[-1])
+            print(f"{names[at]}: {record}")  # noqa: T201
+
     rng = _new_rng(wrappers[0].random_state)
-    progresses = [
-        begin(one.n_blocks, Fitting(None), copy.deepcopy(rng)) for one in passes
-    ]
-    while going := [
-        at for at, one in enumerate(passes) if not one.is_over(progresses[at])
-    ]:
-        began = time.perf_counter()
-        for at in going:
-            progresses[at] = passes[at].draw(progresses[at])
-        order = progresses[going[0]].order
-        learned = learn_together(
-            [learners[at] for at in going], [progresses[at] for at in going], order
-        )
-        for at, (fitting, *_) in zip(going, learned.states, strict=True):
-            reached = replace(progresses[at], fitting=fitting, place=len(order))
-            with noted(f"while fitting {names[at]}"):
-                progresses[at] = passes[at].close(reached, time.perf_counter() - began)
-            if wrappers[at].verbose:
-                record = passes[at].describe(progresses[at].history[-1])
-                print(f"{names[at]}: {record}")  # noqa: T201
-    return progresses
+    return [one.progress for one in fit_together(learners, passes, rng, tell)]
 
 
 def open_together(

@@ -19,6 +19,8 @@ MODULES = {
 FLOORS = [
     {
         "_base_search",
+        "_block_k_fold",
+        "_cross_validate",
         "_fit_many",
         "_hyperband_search",
         "_incremental",

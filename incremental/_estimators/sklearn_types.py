@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from incremental._typing import Method
 
 __all__ = [
+    "BaseCrossValidator",
     "BaseEstimator",
     "CallbackSupportMixin",
     "MetaEstimatorMixin",
@@ -21,6 +22,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from typing import Self
+
+    class BaseCrossValidator:
+        """A splitter."""
 
     class BaseEstimator:
         """An object with parameters."""
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
         """Make a ``fit`` set up its callbacks and tear them down."""
 else:
     from sklearn.base import BaseEstimator, MetaEstimatorMixin
+    from sklearn.model_selection import BaseCrossValidator
     from sklearn.utils.metaestimators import available_if
 
     from incremental._estimators.older_sklearn import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -636,10 +636,30 @@ def map_blocks(
         The results in the same order. All are in memory at once, so that they should
         be small.
     """
+    positions = range(len(blocks)) if order is None else order
+    return map_each_block(blocks, dict.fromkeys(positions, function), name=name)
+
+
+def map_each_block(
+    blocks: Blocks, functions: Mapping[int, Callable[[Block], Result]], *, name: str
+) -> list[Result]:
+    """Call on each block a function of its own, in parallel.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    functions : dict of int to callable
+        For each position, ``function(block)``. They can be pickled.
+    name : str
+        What diagnostics call the tasks.
+
+    Returns
+    -------
+    list
+        As from `map_blocks`, in the order of `functions`.
+    """
     blocks = settle(blocks)
-    graph, keys = mapped(
-        blocks, function, name, range(len(blocks)) if order is None else order
-    )
+    graph, keys = mapped(blocks, functions, name=name)
     return list(blocks.scheduler.run(graph, keys))
 
 
@@ -684,29 +704,38 @@ def reduce_blocks(
         )
     if blocks.recut:
         blocks = recut(blocks)
-    graph, keys = mapped(blocks, function, name, range(len(blocks)))
+    functions = dict.fromkeys(range(len(blocks)), function)
+    graph, keys = mapped(blocks, functions, name=name)
     key = f"{name}-{uuid4().hex}"
     graph[key] = Task(key, _finish, finish, *map(TaskRef, keys))
     return Delayed(key, graph)
 
 
 def mapped(
-    blocks: Blocks, function: Callable[[Block], Any], name: str, order: Sequence[int]
+    blocks: Blocks, functions: Mapping[int, Callable[[Block], Any]], *, name: str
 ) -> tuple[Graph, list[Key]]:
-    """Return a graph that calls a function on blocks, and the keys of the calls.
+    """Return a graph that calls functions on blocks, and the keys of the calls.
 
     Parameters
     ----------
-    blocks, function, name, order
-        As for `map_blocks`.
+    blocks : Blocks
+        They are cut alike.
+    functions, name
+        As for `map_each_block`.
     """
-    plan = plan_blocks(blocks, order)
+    plan = plan_blocks(blocks, list(functions))
     graph: Graph = {}
-    calls = _Calls(graph, name, _OnPieces(function, blocks.assembly))
+    # The graph holds a function once, also if it is called on many blocks.
+    calls = {
+        id(one): _Calls(graph, name, _OnPieces(one, blocks.assembly))
+        for one in functions.values()
+    }
     keys = []
-    for place, block in enumerate(plan.blocks):
+    for place, (one, block) in enumerate(
+        zip(functions.values(), plan.blocks, strict=True)
+    ):
         graph.update(plan.tasks(block))
-        keys.append(calls.add(place, block.where, block.outputs))
+        keys.append(calls[id(one)].add(place, block.where, block.outputs))
     return plan.with_futures(graph), keys
 
 

@@ -36,7 +36,7 @@ def hold(blocks: Blocks, position: int = 0) -> Held:
         What `settle` returned.
     position : int, default=0
     """
-    graph, keys = mapped(blocks, _same, "hold", [position])
+    graph, keys = mapped(blocks, {position: _same}, name="hold")
     options = {"sync": False} if blocks.scheduler.is_remote else {}
     (block,) = blocks.scheduler.run(graph, keys, **options)
     by_columns = frozenset(filter(blocks.lies_by_columns, blocks.names))

@@ -7,6 +7,7 @@ brought into the memory of this process from all blocks. X is never gathered.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from incremental._blocks.collections import is_lazy
 from incremental._estimators.configuration import configured
 from incremental._estimators.foreign import tags_of
 from incremental._graph.blocks import Blocks, read_blocks
-from incremental._graph.fold import map_blocks, reduce_blocks
+from incremental._graph.fold import map_blocks, map_each_block, reduce_blocks
 from incremental._predict.by_block import (
     RESPONSES,
     ByBlock,
@@ -273,7 +274,7 @@ def score_many(
     scorers: Scorers,
     estimators: Sequence[Estimator],
     blocks: Blocks,
-    order: Sequence[int],
+    orders: Sequence[Sequence[int]],
     *,
     may_fail: bool,
 ) -> list[Scored]:
@@ -286,8 +287,8 @@ def score_many(
     estimators : sequence of estimator
     blocks : Blocks
         The blocks of X, and perhaps of y. What else they have is not used.
-    order : sequence of int
-        Positions of the blocks to score on.
+    orders : sequence of (sequence of int)
+        For each estimator, positions of the blocks to score it on.
     may_fail : bool
         Whether errors are returned and not raised.
 
@@ -297,12 +298,24 @@ def score_many(
         In the order of the estimators.
     """
     asked = [_Asked.of(one, scorers) for one in estimators]
-    function = configured(partial(_ask_each, asked, may_fail))
-    parts = map_blocks(blocks, function, name="score", order=order)
-    return [
-        _scored(one, list(own), may_fail)
-        for one, own in zip(asked, zip(*parts, strict=True), strict=True)
-    ]
+    at_position: defaultdict[int, list[int]] = defaultdict(list)
+    for number, order in enumerate(orders):
+        for position in order:
+            at_position[position].append(number)
+    groups = {at: tuple(at_position[at]) for at in sorted(at_position)}
+    # One function for all blocks on which the same estimators are scored.
+    functions = {
+        group: configured(partial(_ask_each, [asked[n] for n in group], may_fail))
+        for group in set(groups.values())
+    }
+    results = map_each_block(
+        blocks, {at: functions[group] for at, group in groups.items()}, name="score"
+    )
+    parts: list[list[Any]] = [[] for _ in asked]
+    for group, found in zip(groups.values(), results, strict=True):
+        for number, part in zip(group, found, strict=True):
+            parts[number].append(part)
+    return [_scored(one, own, may_fail) for one, own in zip(asked, parts, strict=True)]
 
 
 def _ask_each(

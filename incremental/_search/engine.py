@@ -184,7 +184,7 @@ class Search:
                     self.scorers,
                     [fitting.estimator for fitting in fittings.values()],
                     self.stream.blocks,
-                    self.held_out,
+                    [self.held_out] * len(fittings),
                     may_fail=self.error_score is not None,
                 )
             results = dict(zip(fittings, scored, strict=True))

@@ -1,18 +1,21 @@
-"""`learn_together`: several learners take the same blocks, each read once for all."""
+"""Several learners take the same blocks, and each block is read once for all."""
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 from toolz import memoize
 
 from incremental._blocks.block import Block
 from incremental._errors import noted
 from incremental._fit.chains import arrange
+from incremental._fit.passes import Passes, begin
 from incremental._fit.plan import FitPlan
 from incremental._fit.progress import Progress
 from incremental._fit.session import FitSession
@@ -35,12 +38,19 @@ class Learner(NamedTuple):
         The names of the pieces of a block that it learns from.
     may_fail : bool, default=False
         Whether the others go on when it raises an error.
+    uses : container of int, optional
+        The positions of the blocks that it takes. By default all.
     """
 
     name: str
     session: FitSession
     pieces: tuple[str, ...]
     may_fail: bool = False
+    uses: Container[int] | None = None
+
+    def takes(self, position: int) -> bool:
+        """Tell whether it takes the block at a position."""
+        return self.uses is None or position in self.uses
 
     def on(self, blocks: Blocks) -> Learner:
         """Return the learner for other blocks."""
@@ -65,6 +75,24 @@ class Learned(NamedTuple):
     error: str | None = None
 
 
+class Fitted(NamedTuple):
+    """What has become of a learner in all of its passes.
+
+    Attributes
+    ----------
+    progress : Progress
+        How far it has come.
+    seconds : float
+        How long its steps took.
+    error : str or None
+        The error that ended its fit, if it may fail.
+    """
+
+    progress: Progress
+    seconds: float = 0.0
+    error: str | None = None
+
+
 class Failure(NamedTuple):
     """What the preparation of a block yields if it raised an error."""
 
@@ -84,6 +112,76 @@ class Together(NamedTuple):
 
     states: list[Learned]
     n_blocks: int
+
+
+def fit_together(
+    learners: Sequence[Learner],
+    passes: Sequence[Passes],
+    rng: np.random.RandomState,
+    tell: Callable[[int, Progress], object] | None = None,
+) -> list[Fitted]:
+    """Let learners make all of their passes beside each other.
+
+    Parameters
+    ----------
+    learners : sequence of Learner
+    passes : sequence of Passes
+        Those of each learner.
+    rng : numpy.random.RandomState
+        Draws the order of all blocks for each pass. A learner takes those that it
+        uses in this order.
+    tell : callable, optional
+        ``tell(number, progress)`` is called when a learner has ended a pass.
+
+    Returns
+    -------
+    list of Fitted
+        In the order of the learners.
+    """
+    # One generator for all of them, so that they draw the same orders.
+    ends = [
+        Fitted(begin(one.n_blocks, Fitting(None), copy.deepcopy(rng))) for one in passes
+    ]
+    while going := [
+        at
+        for at, end in enumerate(ends)
+        if end.error is None and not passes[at].is_over(end.progress)
+    ]:
+        began = time.perf_counter()
+        drawn = [passes[at].draw(ends[at].progress) for at in going]
+        order = [
+            one
+            for one in drawn[0].order
+            if any(learners[at].takes(one) for at in going)
+        ]
+        drawn = [
+            replace(one, order=tuple(filter(learners[at].takes, one.order)))
+            for at, one in zip(going, drawn, strict=True)
+        ]
+        learned = learn_together([learners[at] for at in going], drawn, order)
+        for at, progress, state in zip(going, drawn, learned.states, strict=True):
+            spent = ends[at].seconds + state.seconds
+            reached = replace(
+                progress, fitting=state.fitting, place=len(progress.order)
+            )
+            ends[at] = Fitted(reached, spent, state.error)
+            if state.error is None:
+                seconds = time.perf_counter() - began
+                ends[at] = _closed(learners[at], passes[at], ends[at], seconds)
+            if tell is not None and ends[at].error is None:
+                tell(at, ends[at].progress)
+    return ends
+
+
+def _closed(learner: Learner, passes: Passes, end: Fitted, seconds: float) -> Fitted:
+    """Return a learner at the end of a pass, when no row waits any longer."""
+    try:
+        with noted(f"while fitting {learner.name}"):
+            return end._replace(progress=passes.close(end.progress, seconds))
+    except Exception as error:
+        if not learner.may_fail:
+            raise
+        return end._replace(error=f"{type(error).__name__}: {error}")
 
 
 def learn_together(
@@ -206,9 +304,7 @@ def _chains(
             step = _PreparedStep(prepare.function, step)
             prepare = None
         learn = _Learn(one.name, step, pieces, one.may_fail)
-        chains.append(
-            Chain(Learned(chain.start), learn, name=chain.name, prepare=prepare)
-        )
+        chains.append(Chain(Learned(chain.start), learn, one.uses, chain.name, prepare))
     return chains
 
 
