@@ -38,7 +38,7 @@ from incremental._graph.held import hold
 from incremental._graph.schedulers import active_scheduler
 from incremental._incremental import Incremental
 from incremental._parallel_post_fit import ParallelPostFit, beside_in_memory
-from incremental._predict.by_block import own_metric
+from incremental._predict.by_block import own_score
 from incremental._predict.scorers import Scorers, as_scorers
 from incremental._search.candidates import Candidate, SearchState
 from incremental._search.engine import Search
@@ -141,7 +141,7 @@ optional
         X, y, params = all_without_labels(X, y, params)
         check_kinds({"X": X, "y": y})
         X, y, params = beside_in_memory(X, y, params)
-        if self.scoring is None and y is None:
+        if y is None and self.scoring is None and own_score(self._learns).needs_y:
             raise ValueError(
                 "y must be given to score candidates by their own `score`, got None. "
                 "Pass y, or a `scoring` that needs none."
@@ -312,6 +312,12 @@ optional
     def _scorers(self) -> Scorers:
         return as_scorers(self.scoring, self.refit)
 
+    @property
+    def _learns(self) -> Any:
+        """The estimator that is not a wrapper."""
+        own = isinstance(self.estimator, Incremental)
+        return self.estimator.estimator if own else self.estimator
+
     def _scorer(self) -> Any:
         if self.scoring is not None:
             scorers = self._scorers()
@@ -354,8 +360,7 @@ optional
                     "are held out."
                 )
         if self.scoring is None:
-            inner = self.estimator
-            own_metric(inner.estimator if isinstance(inner, Incremental) else inner)
+            own_score(self._learns)
         self._scorers()
         check_checkpoint(self)
         size = self.test_size

@@ -16,6 +16,8 @@ _SCALER = Traits(ignores_y=True, cacheable=True, row_local=True)
 _SGD = Traits(learns_row_by_row=True, learns_in_type_of="coef_")
 _IN_ITS_TYPE = Traits(learns_in_type_of="coef_")
 _BY_OUTPUT = Traits(parts=MultiOutputParts())
+_SUM_SCORED = Traits(score="sum")
+_MEAN_SCORED = Traits(score="mean")
 
 
 def _n_clusters(estimator: Estimator) -> int:
@@ -28,11 +30,30 @@ def _n_components(estimator: Estimator) -> int:
 
 _TRAITS = {
     "sklearn.cluster": {
+        "BisectingKMeans": _SUM_SCORED,
+        "KMeans": _SUM_SCORED,
         "MiniBatchKMeans": Traits(
-            learns_in_type_of="cluster_centers_", least_rows=_n_clusters
-        )
+            learns_in_type_of="cluster_centers_", least_rows=_n_clusters, score="sum"
+        ),
     },
-    "sklearn.decomposition": {"IncrementalPCA": Traits(least_rows=_n_components)},
+    "sklearn.covariance": dict.fromkeys(
+        (
+            "EmpiricalCovariance",
+            "GraphicalLasso",
+            "GraphicalLassoCV",
+            "LedoitWolf",
+            "MinCovDet",
+            "OAS",
+            "ShrunkCovariance",
+        ),
+        _MEAN_SCORED,
+    ),
+    "sklearn.decomposition": {
+        "FactorAnalysis": _MEAN_SCORED,
+        "IncrementalPCA": Traits(least_rows=_n_components),
+        "PCA": _MEAN_SCORED,
+    },
+    "sklearn.dummy": {"DummyClassifier": _MEAN_SCORED},
     "sklearn.linear_model": {
         "PassiveAggressiveClassifier": _IN_ITS_TYPE,
         "PassiveAggressiveRegressor": _IN_ITS_TYPE,
@@ -41,10 +62,19 @@ _TRAITS = {
         "SGDOneClassSVM": _SGD,
         "SGDRegressor": _SGD,
     },
+    "sklearn.mixture": {
+        "BayesianGaussianMixture": _MEAN_SCORED,
+        "GaussianMixture": _MEAN_SCORED,
+    },
     "sklearn.multiclass": {"OneVsRestClassifier": Traits(parts=OneVsRestParts())},
     "sklearn.multioutput": {
-        "MultiOutputClassifier": _BY_OUTPUT,
+        "MultiOutputClassifier": replace(_BY_OUTPUT, score="mean"),
         "MultiOutputRegressor": _BY_OUTPUT,
+    },
+    "sklearn.neighbors": {
+        "KNeighborsClassifier": _MEAN_SCORED,
+        "KernelDensity": _SUM_SCORED,
+        "RadiusNeighborsClassifier": _MEAN_SCORED,
     },
     "sklearn.preprocessing": {
         "MaxAbsScaler": _SCALER,
@@ -70,7 +100,7 @@ def register(name: str) -> bool:
     """
     module: Any = sys.modules[name]
     # A version of scikit-learn may lack an estimator.
-    names = set(_TRAITS[name]).intersection(getattr(module, "__all__", ()))
+    names = set(_TRAITS[name]).intersection(getattr(module, "__all__", _TRAITS[name]))
     if not names or not all(hasattr(module, one) for one in names):
         return False
     for one in names:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from incremental._estimators.parts import Parts
 from incremental._estimators.registry import TypeRegistry
@@ -47,6 +47,9 @@ class Traits:
         ``least_rows(estimator) -> int`` returns how many rows its first
         ``partial_fit`` needs. If None, a single row is enough. Not used if its
         states merge.
+    score : {"sum", "mean"} or None, default=None
+        Whether its own ``score`` is the sum or the mean of a score of each row, by
+        the weights of the rows if it takes them. Then it is computed block by block.
     """
 
     ignores_y: bool = False
@@ -57,6 +60,7 @@ class Traits:
     parts: Parts | None = None
     fit_fresh: Callable[[Any, Any], bool] | None = None
     least_rows: Callable[[Any], int] | None = None
+    score: Literal["sum", "mean"] | None = None
 
 
 # The methods that each trait is about. A trait not listed holds for all subclasses.
@@ -69,16 +73,21 @@ _METHODS: dict[str, tuple[str, ...]] = {
     "parts": ("partial_fit",),
     "fit_fresh": ("partial_fit",),
     "least_rows": ("partial_fit",),
+    "score": ("score", "score_samples"),
 }
 
 
 # The modules of scikit-learn whose estimators are not registered yet.
 _to_register = {
     "sklearn.cluster",
+    "sklearn.covariance",
     "sklearn.decomposition",
+    "sklearn.dummy",
     "sklearn.linear_model",
+    "sklearn.mixture",
     "sklearn.multiclass",
     "sklearn.multioutput",
+    "sklearn.neighbors",
     "sklearn.preprocessing",
 }
 

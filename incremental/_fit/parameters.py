@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from incremental._estimators.composition import last_step
-from incremental._predict.by_block import own_metric
+from incremental._predict.by_block import own_score
 from incremental._predict.scorers import as_scorers
 from incremental._typing import Estimator
 
@@ -75,7 +75,7 @@ def check_passes(model: Any) -> None:
             f"`history_` has records of the names {sorted(_RECORDED)} already."
         )
     if None in scorers.by_name.values() and (model.early_stopping or data is not None):
-        own_metric(model.estimator)
+        own_score(model.estimator)
     if tol is not None and not (model.early_stopping or model.progressive_validation):
         _check_judged(model.estimator)
     check_checkpoint(model)

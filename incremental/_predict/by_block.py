@@ -15,10 +15,16 @@ from typing import Any, NamedTuple
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.frozen import FrozenEstimator
 
-from incremental._blocks.block import Block
 from incremental._estimators.composition import last_step
-from incremental._predict.gathering import Answers
-from incremental._predict.reductions import Reduction, reduction_of
+from incremental._estimators.foreign import tags_of
+from incremental._estimators.traits import traits_of
+from incremental._predict.gathering import call
+from incremental._predict.reductions import (
+    Reduction,
+    reduction_of,
+    weighted_mean,
+    weights_of,
+)
 from incremental._typing import Estimator, Scorer
 
 # The methods that a scorer may call if it does not say which. The blocks are read once
@@ -33,15 +39,18 @@ class ByBlock(NamedTuple):
     ----------
     methods : list of str
         The methods of the estimator whose outputs it needs.
+    needs_y : bool
+        Whether it cannot be computed without y.
     chunk : callable
-        ``chunk(answers, block)`` returns what is to be known of a block. The methods of
-        ``answers``, an `Answers`, return the outputs for the block.
+        ``chunk(answers, block)`` returns what is to be known of a block, a dict of
+        its pieces by name. The methods of ``answers`` return the outputs for it.
     aggregate : callable
         ``aggregate(parts) -> float`` returns the score.
     """
 
     methods: list[str]
-    chunk: Callable[[Answers, Block], Any]
+    needs_y: bool
+    chunk: Callable[[Any, Mapping[str, Any]], Any]
     aggregate: Callable[[list[Any]], float]
 
 
@@ -51,42 +60,56 @@ def own_score(estimator: Estimator) -> ByBlock:
     Raises
     ------
     TypeError
-        If the estimator has a ``score`` of its own.
+        If it is not known.
     """
-    reduction = own_metric(estimator)
-    return ByBlock(
-        ["predict"], partial(_predict_block, reduction.chunk), reduction.aggregate
-    )
+    last = last_step(estimator)
+    while isinstance(last, FrozenEstimator):
+        last = last_step(last.estimator)
+    reduction = _own_metric(last)
+    if reduction is not None:
+        chunk = partial(_predict_block, reduction.chunk)
+        return ByBlock(["predict"], True, chunk, reduction.aggregate)
+    how = traits_of(last).score
+    if how is None:
+        raise TypeError(
+            f"{type(last).__name__} has a `score` of its own, which is not known to be "
+            "a sum or a mean over the rows. Pass `scoring`, a name or a callable as "
+            "scikit-learn's `get_scorer` takes, call `estimator_.score` on data in "
+            "memory, or register what it is with `traits_of.register`."
+        )
+    needs_y = tags_of(last).target_tags.required
+    aggregate = weighted_mean if how == "mean" else _weighted_sum
+    return ByBlock([], needs_y, partial(_score_block, estimator), aggregate)
 
 
-def own_metric(estimator: Estimator) -> Reduction:
-    """Return how the metric reduces that an estimator's own ``score`` computes.
+def _own_metric(estimator: Estimator) -> Reduction | None:
+    """Return how the metric reduces that a ``score`` of scikit-learn's mixins computes.
 
-    Raises
-    ------
-    TypeError
-        If the estimator has a ``score`` of its own.
+    None if an estimator has another ``score``.
     """
     from sklearn.metrics import accuracy_score, r2_score
 
-    estimator = last_step(estimator)
-    while isinstance(estimator, FrozenEstimator):
-        estimator = last_step(estimator.estimator)
     metrics = {ClassifierMixin.score: accuracy_score, RegressorMixin.score: r2_score}
     metric = metrics.get(getattr(type(estimator), "score", None))
-    reduction = None if metric is None else reduction_of(metric)
-    if reduction is None:
-        raise TypeError(
-            f"{type(estimator).__name__} has a `score` of its own, which is not "
-            "computed block by block. Pass `scoring`, a name or a callable as "
-            "scikit-learn's `get_scorer` takes, or call `estimator_.score` on data in "
-            "memory."
-        )
-    return reduction
+    return None if metric is None else reduction_of(metric)
+
+
+def _score_block(
+    estimator: Estimator, answers: Any, block: Mapping[str, Any]
+) -> tuple[float, float]:
+    """Return the weight of a block, and the estimator's own score of it."""
+    X, y, weight = block["X"], block.get("y"), block.get("sample_weight")
+    total, weights = weights_of(X, weight)
+    return total, call(estimator, "score", X, y, **weights)
+
+
+def _weighted_sum(parts: list[tuple[float, float]]) -> float:
+    # Rows that weigh nothing are scored without weights.
+    return sum(score for weight, score in parts if weight != 0)
 
 
 def _predict_block(
-    chunk: Callable[[Any, Any, Any], Any], answers: Answers, block: Block
+    chunk: Callable[[Any, Any, Any], Any], answers: Any, block: Mapping[str, Any]
 ) -> Any:
     predicted = answers.predict(block["X"])
     return chunk(block["y"], predicted, block.get("sample_weight"))
@@ -114,6 +137,7 @@ def score_by_block(scorer: Scorer, estimator: Estimator) -> ByBlock | None:
         return None
     return ByBlock(
         responses(scorer, estimator),
+        False,
         partial(_metric_of_block, made, reduction.chunk),
         partial(_signed, made._sign, reduction.aggregate),
     )
@@ -122,8 +146,8 @@ def score_by_block(scorer: Scorer, estimator: Estimator) -> ByBlock | None:
 def _metric_of_block(
     scorer: Any,
     chunk: Callable[[Any, Any, Any], Any],
-    answers: Answers,
-    block: Block,
+    answers: Any,
+    block: Mapping[str, Any],
 ) -> Any:
     """Give a reduction what a scorer gives its metric."""
     from sklearn.metrics import make_scorer

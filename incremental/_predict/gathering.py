@@ -102,9 +102,7 @@ def ask(
     ValueError
         If an output has other rows than X.
     """
-    own = X.copy() if writes_to_input(estimator) else X
-    with noting_types(own):
-        output = getattr(estimator, method)(as_list(estimator, own), **(params or {}))
+    output = call(estimator, method, X, **(params or {}))
     is_list = isinstance(output, list | tuple) and len(output) > 0
     several = is_list and np.ndim(output[0]) > 0
     for one in output if several else [output]:
@@ -115,6 +113,13 @@ def ask(
             )
         check_index(one, X, type(estimator).__name__, method, by_position=True)
     return list(output) if several else output
+
+
+def call(estimator: Estimator, method: str, X: Any, *args: Any, **params: Any) -> Any:
+    """Call a method on the X of a block, on a copy if it may write to X."""
+    own = X.copy() if writes_to_input(estimator) else X
+    with noting_types(own):
+        return getattr(estimator, method)(as_list(estimator, own), *args, **params)
 
 
 def _stack_outputs(parts: list[Any]) -> Any:

@@ -26,7 +26,6 @@ from incremental._graph.fold import map_blocks, map_each_block, reduce_blocks
 from incremental._predict.by_block import (
     RESPONSES,
     ByBlock,
-    own_metric,
     own_score,
     responses,
     says_what_it_calls,
@@ -65,7 +64,7 @@ class _Asked(NamedTuple):
     gathered: list[str]
 
     @classmethod
-    def of(cls, estimator: Estimator, scorers: Scorers) -> _Asked:
+    def of(cls, estimator: Estimator, scorers: Scorers, *, has_y: bool) -> _Asked:
         """Find out what to ask.
 
         Raises
@@ -73,6 +72,8 @@ class _Asked(NamedTuple):
         TypeError
             If the estimator's own score is asked for, and is not known to be computed
             block by block.
+        ValueError
+            If its own score needs y, and there is none.
         """
         by_block, gathered = {}, []
         for name, scorer in scorers.by_name.items():
@@ -83,6 +84,8 @@ class _Asked(NamedTuple):
             )
             if found is not None:
                 by_block[name] = found
+                if found.needs_y and not has_y:
+                    raise ValueError("score requires y to be passed, but y is None.")
             elif scorer is not None:
                 gathered += responses(scorer, estimator)
         return cls(estimator, scorers, by_block, list(dict.fromkeys(gathered)))
@@ -169,11 +172,6 @@ class _Asked(NamedTuple):
         return scorer(answers, X, rows.get("y"), **others, **weight)
 
 
-def _check_has_y(scorers: Scorers, y: Any) -> None:
-    if y is None and None in scorers.by_name.values():
-        raise ValueError("score requires y to be passed, but y is None.")
-
-
 def score_collections(
     scorers: Scorers,
     estimator: Estimator,
@@ -208,8 +206,7 @@ def score_collections(
     ValueError
         If there are no rows, or if y is needed and None.
     """
-    _check_has_y(scorers, rows.get("y"))
-    asked = _Asked.of(estimator, scorers)
+    asked = _Asked.of(estimator, scorers, has_y="y" in rows)
     blocks = read_blocks(rows)
     parts = map_blocks(blocks, configured(asked.of_block), name="score")
     on_blocks = OnBlocks(estimator, blocks, X=X, wrapper=wrapper)
@@ -217,7 +214,10 @@ def score_collections(
 
 
 def score_held_out(
-    scorers: Scorers, estimator: Estimator, blocks: Blocks, order: Sequence[int]
+    scorers: Scorers,
+    estimator: Estimator,
+    blocks: Blocks,
+    order: Sequence[int] | None,
 ) -> dict[str, float]:
     """Score an estimator on some blocks, in one read.
 
@@ -230,15 +230,15 @@ def score_held_out(
         Fitted.
     blocks : Blocks
         The blocks of X, and perhaps of y.
-    order : sequence of int
-        Positions of the blocks to score on.
+    order : sequence of int or None
+        Positions of the blocks to score on. None for all.
 
     Returns
     -------
     dict of str to float
         By the names of the scorers.
     """
-    asked = _Asked.of(estimator, scorers)
+    asked = _Asked.of(estimator, scorers, has_y="y" in blocks.names)
     function = configured(partial(_without_weights, asked))
     parts = map_blocks(blocks, function, name="score", order=order)
     on_blocks = OnBlocks(estimator, blocks, order)
@@ -297,7 +297,8 @@ def score_many(
     list of Scored
         In the order of the estimators.
     """
-    asked = [_Asked.of(one, scorers) for one in estimators]
+    has_y = "y" in blocks.names
+    asked = [_Asked.of(one, scorers, has_y=has_y) for one in estimators]
     at_position: defaultdict[int, list[int]] = defaultdict(list)
     for number, order in enumerate(orders):
         for position in order:
@@ -390,7 +391,6 @@ def lazy_scores(
         # By position: dask's Delayed takes no dataframes by keyword.
         scores = call(rows.get("y"), rows.get("sample_weight"))
     else:
-        _check_has_y(scorers, rows.get("y"))
         for scorer in scorers.by_name.values():
             if scorer is not None and not says_what_it_calls(scorer):
                 raise TypeError(
@@ -398,7 +398,7 @@ def lazy_scores(
                     f"{scorer!r}. Pass a name or what `make_scorer` returns as "
                     "`scoring`, or leave compute=True."
                 )
-        asked = _Asked.of(estimator, scorers)
+        asked = _Asked.of(estimator, scorers, has_y="y" in rows)
         scores = reduce_blocks(
             read_blocks(rows),
             configured(asked.of_block),
@@ -532,8 +532,16 @@ class OnBlocks:
         """
         rows = (X, y, sample_weight)
         if X is self._X and not any(map(is_lazy, rows[1:])):
-            own = own_metric(self._estimator)
-            return float(own.aggregate([own.chunk(y, self.predict(X), sample_weight)]))
+            own = own_score(self._estimator)
+            if own.methods:
+                given = {"X": X, "y": y, "sample_weight": sample_weight}
+                part = own.chunk(
+                    self, {n: v for n, v in given.items() if v is not None}
+                )
+                return float(own.aggregate([part]))
+            scorers = as_scorers(None)
+            held = self._estimator, self._blocks, self._order
+            return score_held_out(scorers, *held)["score"]
         if any(map(is_lazy, rows)):
             names = ("X", "y", "sample_weight")
             given = {

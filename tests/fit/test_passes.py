@@ -471,3 +471,59 @@ def test_a_stop_by_one_observer_holds_whatever_the_others_say(first, data):
     model.fit(X)
     assert len(model.calls_) == 2
     assert all(one.heard == ["block", "block", "pass"] for one in observers)
+
+
+BOTH = ["accuracy", "neg_log_loss"]
+
+
+def stopped_early(data, **options):
+    model = Incremental(
+        SGDClassifier(loss="log_loss", random_state=0),
+        max_iter=4,
+        early_stopping=True,
+        random_state=0,
+        **options,
+    )
+    return model.fit(as_dask(data[0], (10,) * 6), as_dask(data[1], (10,) * 6))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_record_has_each_of_several_scores(given, data):
+    options = {"validation_data": data} if given else {}
+    both = stopped_early(data, scoring=BOTH, **options)
+    for name in BOTH:
+        alone = stopped_early(data, scoring=name, **options)
+        scores = [record[name] for record in both.history_]
+        expected = [record["score"] for record in alone.history_]
+        assert scores == expected[: len(scores)]
+
+
+@pytest.mark.parametrize("decides", BOTH)
+def test_refit_names_the_scorer_that_decides(decides, data):
+    both = stopped_early(data, scoring=BOTH, refit=decides)
+    alone = stopped_early(data, scoring=decides)
+    assert [r["score"] for r in both.history_] == [r[decides] for r in both.history_]
+    assert both.n_iter_ == alone.n_iter_
+    np.testing.assert_array_equal(both.coef_, alone.coef_)
+
+
+def test_held_out_blocks_are_read_once_for_several_scores():
+    source = Source(8)
+    y = da.arange(80, chunks=10) % 2
+    model = Incremental(
+        SGDClassifier(loss="log_loss"),
+        classes=[0, 1],
+        max_iter=3,
+        early_stopping=True,
+        scoring=["accuracy", "roc_auc", "neg_log_loss"],
+    )
+    model.fit(source.array, y)
+    assert set(source.reads.values()) == {3}
+
+
+@pytest.mark.parametrize("name", ["score", "rows"])
+def test_a_scorer_that_is_named_as_something_else_of_a_record_is_refused(
+    name, data, no_compute
+):
+    with pytest.raises(ValueError, match=f"scoring must not name a scorer '{name}'"):
+        stopped_early(data, scoring={name: "accuracy"})

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.covariance import EmpiricalCovariance
 from sklearn.datasets import make_classification, make_regression
+from sklearn.decomposition import PCA, FactorAnalysis, LatentDirichletAllocation
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import (
     check_scoring,
@@ -23,7 +26,9 @@ from sklearn.metrics import (
     mean_absolute_error,
 )
 from sklearn.metrics import r2_score as exact_r2
+from sklearn.mixture import GaussianMixture
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KernelDensity, KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -123,16 +128,12 @@ def test_the_score_of_a_pipeline_is_that_of_its_last_step(classified):
     assert wrapper.score(*cut(*classified)) == wrapper.estimator_.score(*classified)
 
 
-@pytest.mark.parametrize(
-    "estimator", [MiniBatchKMeans(2), MultiOutputClassifier(LogisticRegression())]
-)
-def test_a_score_of_its_own_is_refused(estimator, classified):
-    X, y = classified
-    Y = np.stack([y, 1 - y], axis=1)
-    wrapper = ParallelPostFit(estimator).fit(X, Y)
+def test_a_score_of_its_own_is_refused(classified):
+    X = np.abs(classified[0])
+    wrapper = ParallelPostFit(LatentDirichletAllocation(2)).fit(X)
     with pytest.raises(TypeError, match="score` of its own.*Pass `scoring`"):
-        wrapper.score(*cut(X, Y))
-    assert wrapper.score(X, Y) == wrapper.estimator_.score(X, Y)
+        wrapper.score(*cut(X))
+    assert wrapper.score(X) == wrapper.estimator_.score(X)
 
 
 @pytest.mark.parametrize(
@@ -640,3 +641,159 @@ def test_a_lazy_score_of_rows_shuffled_on_disk_is_refused(classified):
     shuffled = dd.from_pandas(frame, npartitions=3).shuffle("0", shuffle_method="disk")
     with pytest.raises(ValueError, match="shuffled on the disk"):
         wrapper.score(shuffled.drop(columns="y"), shuffled["y"], compute=False)
+
+
+SEVERAL = ["accuracy", "roc_auc", "neg_log_loss", "f1", "average_precision"]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_several_scorers_score_as_each_alone(weighted, classified, scheduler):
+    X, y = classified
+    weight = np.random.default_rng(0).random(97)
+    rows = (X, y, weight)[: 2 + weighted]
+    model = LogisticRegression().fit(X, y)
+    received = ParallelPostFit(model, scoring=SEVERAL).score(*cut(*rows))
+    assert list(received) == SEVERAL
+    for name, score in received.items():
+        alone = ParallelPostFit(model, scoring=name)
+        assert score == alone.score(*cut(*rows))
+        assert score == pytest.approx(alone.score(*rows), rel=1e-12)
+
+
+def test_several_scorers_read_each_block_once():
+    source = Source(8)
+    y = da.arange(80, chunks=10) % 2
+    scoring = dict.fromkeys(SEVERAL) | {name: name for name in SEVERAL}
+    scoring |= {"own": None, "mine": predict_and_compare}
+    model = DummyClassifier(strategy="prior").fit(np.ones((4, 2)), [0, 1, 0, 1])
+    scores = ParallelPostFit(model, scoring=scoring).score(source.array, y)
+    assert scores["own"] == scores["mine"] == scores["accuracy"] == 0.5
+    assert set(source.reads.values()) == {1}
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_several_scorers_predict_once_for_each_block(in_memory, classified):
+    asked = []
+
+    class Asked(LogisticRegression):
+        def predict(self, X):
+            asked.append("predict")
+            return super().predict(X)
+
+        def predict_proba(self, X):
+            asked.append("predict_proba")
+            return super().predict_proba(X)
+
+    scoring = ["accuracy", "f1", "recall_macro", "neg_log_loss", "neg_brier_score"]
+    model = Asked().fit(*classified)
+    wrapper = ParallelPostFit(model, scoring=scoring)
+    wrapper.score(*(classified if in_memory else cut(*classified)))
+    times = 1 if in_memory else 5
+    assert sorted(asked) == ["predict"] * times + ["predict_proba"] * times
+
+
+def test_one_of_several_scorers_may_take_no_weights(regressed):
+    X, y = regressed[0], regressed[1][:, 0]
+    weight = np.arange(97.0)
+    wrapper = ParallelPostFit(LinearRegression().fit(X, y))
+    wrapper.set_params(scoring=["neg_max_error", "r2"])
+    received = wrapper.score(*cut(X, y, weight))
+    assert received == pytest.approx(wrapper.score(X, y, weight), rel=1e-12)
+    wrapper.set_params(scoring="neg_max_error")
+    with pytest.raises(TypeError, match="takes no sample_weight"):
+        wrapper.score(*cut(X, y, weight))
+
+
+@pytest.mark.parametrize("kind", ["array", "X in memory"])
+def test_lazy_scores_of_several_scorers_are_the_scores(kind, classified):
+    X, y = classified
+    given = X if kind == "array" else pd.DataFrame(X).rename(columns=str)
+    model = LogisticRegression().fit(given, y)
+    wrapper = ParallelPostFit(model, scoring=SEVERAL)
+    x, lazy_y, _ = as_kind(kind, X, y, y)
+    with dask.config.set(scheduler=lambda *args, **kwargs: pytest.fail("computes")):
+        received = wrapper.score(x, lazy_y, compute=False)
+    assert all(isinstance(one, da.Array) for one in received.values())
+    expected = wrapper.score(x, lazy_y)
+    assert dask.compute(received)[0] == pytest.approx(expected, rel=1e-14)
+    assert float(received["roc_auc"]) == expected["roc_auc"]
+
+
+def test_lazy_scores_of_several_scorers_share_one_read():
+    source = Source(8)
+    y = da.arange(80, chunks=10) % 2
+    model = DummyClassifier(strategy="prior").fit(np.ones((4, 2)), [0, 1, 0, 1])
+    wrapper = ParallelPostFit(model, scoring=SEVERAL)
+    dask.compute(wrapper.score(source.array, y, compute=False))
+    assert set(source.reads.values()) == {1}
+
+
+OWN = {
+    "means": MiniBatchKMeans(3, n_init=1, random_state=0),
+    "components": PCA(2),
+    "factors": FactorAnalysis(2),
+    "mixture": GaussianMixture(2, random_state=0),
+    "density": KernelDensity(),
+    "covariance": EmpiricalCovariance(),
+    "in a pipeline": make_pipeline(StandardScaler(copy=False), PCA(2)),
+    "frozen": FrozenEstimator(PCA(2)),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_own_score_that_is_a_sum_or_a_mean_over_the_rows_needs_no_y(
+    name, classified, scheduler
+):
+    X, _ = classified
+    model = OWN[name]
+    getattr(model, "estimator", model).fit(X.copy())
+    wrapper = ParallelPostFit(model)
+    expected = pytest.approx(model.score(X.copy()), rel=1e-12)
+    (lazy,) = cut(X)
+    assert wrapper.score(lazy) == expected
+    assert float(wrapper.score(lazy, compute=False)) == expected
+
+
+@pytest.mark.parametrize(
+    "model", [KNeighborsClassifier(), DummyClassifier(), MiniBatchKMeans(3, n_init=1)]
+)
+def test_an_own_score_takes_weights_where_it_does_in_memory(model, classified):
+    X, y = classified
+    weight = np.where(np.arange(97) < 40, 0.0, np.arange(97) % 5)
+    model.fit(X, y)
+    received = ParallelPostFit(model).score(*cut(X, y, weight))
+    assert received == pytest.approx(model.score(X, y, weight), rel=1e-12)
+
+
+def test_an_own_score_of_several_outputs_is_their_mean(classified):
+    X, y = classified
+    Y = np.stack([y, 1 - y], axis=1)
+    model = MultiOutputClassifier(LogisticRegression()).fit(X, Y)
+    received = ParallelPostFit(model).score(*cut(X, Y))
+    assert received == pytest.approx(model.score(X, Y), rel=1e-12)
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        ParallelPostFit(model).score(*cut(X))
+
+
+def test_an_incremental_scores_clusters_without_y(classified):
+    (X,) = cut(classified[0])
+    model = Incremental(
+        MiniBatchKMeans(3, n_init=1, random_state=0),
+        early_stopping=True,
+        max_iter=2,
+        random_state=0,
+    ).fit(X)
+    expected = model.estimator_.score(classified[0])
+    assert model.score(X) == pytest.approx(expected, rel=1e-12)
+    assert all(record["score"] < 0 for record in model.history_)
+
+
+def test_a_subclass_with_another_score_is_refused(classified):
+    class Other(KMeans):
+        def score(self, X, y=None):
+            return 1.0
+
+    X, _ = classified
+    wrapper = ParallelPostFit(Other(2, n_init=1).fit(X))
+    with pytest.raises(TypeError, match="not known to be a sum or a mean"):
+        wrapper.score(*cut(X))
