@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.exceptions import FitFailedWarning
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier, SGDRegressor
@@ -564,7 +565,7 @@ def test_estimators_that_cannot_be_searched_are_refused(data, no_compute):
     with pytest.raises(TypeError, match="must have `partial_fit` or be"):
         plain(ParallelPostFit(SGD)).fit(*data)
     with pytest.raises(TypeError, match="`score` of its own"):
-        plain(MiniBatchKMeans()).fit(*data)
+        plain(LatentDirichletAllocation()).fit(*data)
 
 
 def test_a_single_block_is_refused(arrays, data):
@@ -572,6 +573,17 @@ def test_a_single_block_is_refused(arrays, data):
         plain().fit(*(one.rechunk(one.shape) for one in data))
     with pytest.raises(ValueError, match="X has 1; expected at least 2"):
         plain().fit(arrays[0][:1], arrays[1][:1])
+
+
+def test_clusters_are_searched_by_their_own_score_without_y(data):
+    search = IncrementalSearchCV(
+        MiniBatchKMeans(random_state=0, n_init=1),
+        {"n_clusters": [2, 3]},
+        n_initial_parameters="grid",
+        max_iter=2,
+        random_state=0,
+    )
+    assert search.fit(data[0]).best_params_ == {"n_clusters": 3}
 
 
 def test_y_is_needed_for_the_default_score(data):

@@ -530,30 +530,21 @@ class OnBlocks:
         y, sample_weight : array-like or collection, optional
             As for the estimator's ``score``.
         """
-        rows = (X, y, sample_weight)
-        if X is self._X and not any(map(is_lazy, rows[1:])):
+        rows = {"X": X, "y": y, "sample_weight": sample_weight}
+        scorers = as_scorers(None)
+        if X is self._X and not any(map(is_lazy, (y, sample_weight))):
             own = own_score(self._estimator)
             if own.methods:
-                given = {"X": X, "y": y, "sample_weight": sample_weight}
-                part = own.chunk(
-                    self, {n: v for n, v in given.items() if v is not None}
-                )
-                return float(own.aggregate([part]))
-            scorers = as_scorers(None)
+                return float(own.aggregate([own.chunk(self, rows)]))
             held = self._estimator, self._blocks, self._order
             return score_held_out(scorers, *held)["score"]
-        if any(map(is_lazy, rows)):
-            names = ("X", "y", "sample_weight")
-            given = {
-                name: value
-                for name, value in zip(names, rows, strict=True)
-                if value is not None
-            }
+        if any(map(is_lazy, rows.values())):
+            given = {name: value for name, value in rows.items() if value is not None}
             scores = score_collections(
-                as_scorers(None), self._estimator, given, X, self._wrapper
+                scorers, self._estimator, given, X, self._wrapper
             )
             return float(scores["score"])
-        return float(self._estimator.score(*rows))
+        return float(self._estimator.score(*rows.values()))
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._estimator, name)

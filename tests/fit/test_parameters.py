@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import StandardScaler
 
@@ -47,7 +47,7 @@ def test_tol_without_a_score_is_refused(no_compute):
 
 
 def test_early_stopping_without_a_score_by_block_is_refused(no_compute):
-    model = Incremental(MiniBatchKMeans(), early_stopping=True)
+    model = Incremental(LatentDirichletAllocation(), early_stopping=True)
     with pytest.raises(TypeError, match="Pass `scoring`"):
         model.fit(as_dask(X, (2, 2)))
 
