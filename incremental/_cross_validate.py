@@ -21,7 +21,7 @@ from incremental._fit.progress import Progress
 from incremental._fit_many import open_together, wrapped
 from incremental._graph.blocks import Blocks
 from incremental._incremental import Incremental, _new_rng
-from incremental._predict.by_block import own_metric
+from incremental._predict.by_block import own_score
 from incremental._predict.scorers import Scorers, as_scorers
 from incremental._predict.scoring import Scored, score_many
 from incremental._search.folds import Fold, as_folds
@@ -262,7 +262,7 @@ def _scorers(wrapper: Incremental, scoring: Scoring, y: Any) -> Scorers:
     """Return the scorers, checked as far as they can be before a fit."""
     scorers = as_scorers(wrapper.scoring if scoring is None else scoring)
     if None in scorers.by_name.values():
-        own_metric(wrapper.estimator)
+        own_score(wrapper.estimator)
         if y is None:
             raise ValueError(
                 "y must be given to score models by their own `score`, got None. Pass "
