@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.exceptions import FitFailedWarning
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier, SGDRegressor
@@ -378,8 +379,8 @@ def test_data_in_memory_are_too_few_blocks(data):
 
 
 def test_a_score_that_is_not_known_by_block_is_refused(collections, no_compute):
-    with pytest.raises(TypeError, match="MiniBatchKMeans has a `score` of its own"):
-        cross_validate(MiniBatchKMeans(), *collections)
+    with pytest.raises(TypeError, match="LatentDirichletAllocation has a `score` of its own"):
+        cross_validate(LatentDirichletAllocation(), *collections)
 
 
 def test_y_is_needed_for_the_own_score(collections, no_compute):
