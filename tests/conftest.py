@@ -5,6 +5,11 @@ import dask
 import numpy as np
 import pytest
 from dask.multiprocessing import get_context
+from hypothesis import settings
+
+# Other work on the machine must not make a test fail.
+settings.register_profile("incremental", deadline=None)
+settings.load_profile("incremental")
 
 
 @pytest.fixture

@@ -96,7 +96,9 @@ def test_cross_val_score(name, kind, rows):
 
 
 @on_each_kind
-@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+@pytest.mark.parametrize(
+    "method", ["predict", pytest.param("predict_proba", marks=pytest.mark.slow)]
+)
 def test_cross_val_predict(method, name, kind, rows):
     ours, plain = each(name, kind, rows)
     assert_equal(

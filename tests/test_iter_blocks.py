@@ -372,7 +372,7 @@ def test_a_random_state_instance_draws_a_new_order_for_each_iteration():
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("count", [1, 3, 14])
+@pytest.mark.parametrize("count", [3, pytest.param(14, marks=pytest.mark.slow)])
 def test_shards_read_each_block_once_between_them(count, shuffle, scheduler):
     X = da.arange(24, chunks=2)
     arguments = {"shuffle": shuffle, "random_state": 5}

@@ -43,7 +43,7 @@ def names(tmp_path_factory):
         yield names
 
 
-@pytest.mark.parametrize("n_files", [1, 2, 7, 30])
+@pytest.mark.parametrize("n_files", [1, 7, pytest.param(30, marks=pytest.mark.slow)])
 def test_the_readmes_example_runs_on_any_number_of_files(n_files, tmp_path):
     example, with_arrays = BLOCKS[:2]
     with contextlib.chdir(tmp_path):

@@ -86,6 +86,15 @@ def every_other_is_slow(*choices):
     ("kind", "stages", "operations"),
     every_other_is_slow(ALWAYS_PAIR, (1, 2), ("shuffle", "sample each and merge")),
 )
+@pytest.mark.parametrize(
+    "scheduler",
+    ["threads", "synchronous"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("processes", "distributed")
+    ],
+    indirect=True,
+)
 def test_rows_pair_on_every_scheduler(kind, stages, operations, scheduler):
     remote = scheduler == "distributed" and kind != "frames"
     config = WITHOUT_P2P if remote else None

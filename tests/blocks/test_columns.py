@@ -122,7 +122,14 @@ def test_a_chunk_of_another_number_of_columns_is_refused(name, kind):
     assert says_where(e, 2)
 
 
-@pytest.mark.parametrize("name", ["merged", "serial, unchecked", "mapped ahead"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "merged",
+        pytest.param("serial, unchecked", marks=pytest.mark.slow),
+        pytest.param("mapped ahead", marks=pytest.mark.slow),
+    ],
+)
 def test_it_is_found_on_each_scheduler(name, scheduler):
     estimator = {
         **ESTIMATORS,

@@ -138,6 +138,7 @@ def test_branches_of_several_frames_are_put_beside(frame):
     np.testing.assert_array_equal(received, np.hstack(expected))
 
 
+@pytest.mark.slow
 def test_branches_may_be_fitted_in_other_processes(frame):
     scalers = StandardScaler(), MaxAbsScaler()
     union = make_union(*(Incremental(s, shuffle_blocks=False) for s in scalers))
@@ -259,10 +260,10 @@ def test_mapped_dataframes_are_cut_at_the_divisions_of_the_first(frame):
         np.testing.assert_array_equal(scaled, scaler.transform(block))
 
 
-def test_iter_blocks_runs_stages_where_blocks_are_read(frame):
+def test_iter_blocks_runs_stages_where_blocks_are_read(frame, process_pool):
     X = da.from_array(frame.to_numpy(), chunks=(4, 3))
     places_of = ParallelPostFit(FunctionTransformer(process_of)).transform(X)
-    with dask.config.set(scheduler="processes"):
+    with dask.config.set(scheduler="processes", pool=process_pool):
         places = {int(block[0, 0]) for (block,) in iter_blocks(places_of)}
     assert os.getpid() not in places
 

@@ -87,7 +87,7 @@ def batched_chunks(draw):
 
 
 @pytest.mark.parametrize("estimator", ROW_BY_ROW, ids=name_of)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     drawn=batched_chunks(),
     cached=st.sampled_from([1, 40, 120]),

@@ -359,6 +359,7 @@ def test_the_configuration_reaches_scores_of_a_regressor(data, scheduler):
         assert wrapper.score(*lazy) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_arrays_of_other_kinds_are_dispatched_as_in_the_plain_call():
     reason = "scikit-learn before 1.7 needs a package for it that breaks its own tests"
     pytest.importorskip("sklearn.externals.array_api_compat", reason=reason)

@@ -411,6 +411,7 @@ for where in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @forks
 def test_a_forked_process_that_leaves_keeps_the_lock_of_the_first(tmp_path):
     done = run(LEAVING, tmp_path, "memory://forked")
@@ -433,6 +434,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 @forks
 def test_a_forked_process_does_not_keep_the_lock_of_one_that_is_killed(lazy, tmp_path):
     done = run(KILLED, tmp_path / "folder")

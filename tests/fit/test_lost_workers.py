@@ -144,6 +144,7 @@ def test_a_fit_whose_workers_are_killed_ends_in_the_same_bits(fragile, data, tmp
     assert kills >= 10
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_again_and_again_is_a_clear_error(data):
     from distributed import Client, KilledWorker, LocalCluster
 

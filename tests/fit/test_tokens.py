@@ -126,7 +126,8 @@ def start(seed, script, *arguments):
 def described(tmp_path_factory):
     script = tmp_path_factory.mktemp("script") / "script.py"
     script.write_text(VALUES)
-    return [json.loads(start(seed, script).communicate()[0]) for seed in (1, 2)]
+    begun = [start(seed, script) for seed in (1, 2)]
+    return [json.loads(one.communicate()[0]) for one in begun]
 
 
 @pytest.mark.parametrize("name", NAMES)

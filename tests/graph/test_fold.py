@@ -5,7 +5,7 @@ import time
 import weakref
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, product
 
 import dask
 import dask.array as da
@@ -529,8 +529,15 @@ def test_a_watch_stops_all_chains_at_the_same_block(scheduler):
     assert received == [[0, 2, 4], [0, 2, 4]]
 
 
-@pytest.mark.parametrize("chains", [1, 3])
-@pytest.mark.parametrize("prefetch", [0, 1, 2, 7, 100])
+@pytest.mark.parametrize(
+    ("chains", "prefetch"),
+    [(1, 1), (3, 2)]
+    + [
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in product([1, 3], [0, 1, 2, 7, 100])
+        if case not in [(1, 1), (3, 2)]
+    ],
+)
 def test_several_blocks_are_taken_in_one_task(chains, prefetch, scheduler):
     blocks = settle(read_blocks({"X": da.arange(40, chunks=2).reshape(-1, 1)}))
     taken = [Chain((), _and_first, uses=range(number, 20)) for number in range(chains)]
