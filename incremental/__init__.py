@@ -15,6 +15,7 @@ from incremental._iter_blocks import iter_blocks
 from incremental._parallel_post_fit import ParallelPostFit
 from incremental._predict.reductions import Reduction, reduction_of
 from incremental._successive_halving_search import SuccessiveHalvingSearchCV
+from incremental._train_test_split import train_test_split
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ __all__ = [
     "iter_blocks",
     "merge",
     "reduction_of",
+    "train_test_split",
     "traits_of",
 ]
 

@@ -14,8 +14,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from incremental._blocks.block import Block
-from incremental._blocks.collections import is_lazy
-from incremental._blocks.labelled import check_labels
+from incremental._blocks.collections import name_collections
 from incremental._graph.blocks import read_blocks
 from incremental._graph.reader import BlockReader
 from incremental._graph.schedulers import active_scheduler
@@ -112,14 +111,7 @@ class iter_blocks:  # noqa: N801
         prefetch: Prefetch = 2,
         shard: Sequence[int] | None = None,
     ) -> None:
-        if not collections:
-            raise TypeError("iter_blocks takes at least one collection, got none.")
-        for number, one in enumerate(collections):
-            if not is_lazy(one) and not hasattr(one, "__len__"):
-                raise TypeError(
-                    f"Collection {number} has no rows: got {type(one).__name__}, "
-                    "expected an array, dataframe or series."
-                )
+        named = name_collections("iter_blocks", collections)
         active_scheduler().look_ahead(prefetch)
         self._shard = _check_shard(shard)
         if shuffle and shard is not None and not _is_integer(random_state):
@@ -128,9 +120,6 @@ class iter_blocks:  # noqa: N801
                 f"{random_state!r}. Pass the same int to all shards: if each drew an "
                 "order of its own, some blocks would be read twice and others never."
             )
-        names = [f"collection {number}" for number in range(len(collections))]
-        named = dict(zip(names, collections, strict=True))
-        check_labels(named)
         self._blocks = read_blocks(named)
         self._shuffle = bool(shuffle)
         self._random_state: Any = _to_keep(random_state) if shuffle else None

@@ -28,6 +28,7 @@ FLOORS = [
         "_iter_blocks",
         "_parallel_post_fit",
         "_successive_halving_search",
+        "_train_test_split",
     },
     {"_search"},
     {"_fit"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dask.array as da
@@ -10,6 +10,7 @@ import numpy as np
 
 from incremental._blocks.collection import (
     Collection,
+    array_of_tasks,
     check_yields_array,
     different_lengths,
 )
@@ -140,6 +141,18 @@ class Array(Collection):
             drop_axis=list(range(1, self.value.ndim)),
             new_axis=list(range(1, empty.ndim)),
         )
+
+    def of_tasks(
+        self, graph: dict[Any, Any], name: str, n_rows: Sequence[float]
+    ) -> Any:
+        """Return an array whose blocks are what tasks yield.
+
+        Parameters
+        ----------
+        graph, name, n_rows
+            As for `Collection.of_tasks`.
+        """
+        return array_of_tasks(self.value, graph, name, n_rows)
 
     def made_up_rows(self) -> Iterator[Piece]:
         """Yield a row of text, if the type can hold it, one of ones, one of zeros.

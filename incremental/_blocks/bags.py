@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from incremental._blocks.collection import (
@@ -44,6 +44,18 @@ class Bag(Collection):
         """
         check_yields_array(empty, self.value)
         return map_delayed(self.read().to_delayed(), function, name, empty, args)
+
+    def of_tasks(
+        self, graph: dict[Any, Any], name: str, n_rows: Sequence[float]
+    ) -> Any:
+        """Return a bag whose blocks are what tasks yield.
+
+        Parameters
+        ----------
+        graph, name, n_rows
+            As for `Collection.of_tasks`.
+        """
+        return type(self.value)(graph, name, len(n_rows))
 
     def made_up_rows(self) -> Iterator[Piece]:
         """Yield a document, then a mapping and a list, as hashers of features take."""

@@ -10,6 +10,7 @@ import dask
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 
 from incremental._blocks.rows import is_pandas
 from incremental._blocks.stages import Mapped
@@ -144,6 +145,25 @@ class Collection(ABC):
         """
 
     @abstractmethod
+    def of_tasks(
+        self, graph: dict[Any, Any], name: str, n_rows: Sequence[float]
+    ) -> Data:
+        """Return a collection of the same kind and columns, of other rows.
+
+        Parameters
+        ----------
+        graph : dict of task key to task
+            It has a task ``(name, place)`` for each block.
+        name : str
+        n_rows : sequence of float
+            The number of rows of each block; NaN where it is not known.
+
+        Returns
+        -------
+        dask array, dataframe, series or bag
+        """
+
+    @abstractmethod
     def made_up_rows(self) -> Iterator[Piece]:
         """Yield made-up rows, one at a time, the likeliest to be valid first."""
 
@@ -172,6 +192,46 @@ def different_lengths(
         f"{name} has shape {shape} but {leader} has {rows} rows; expected the same "
         "number of rows. Pass collections of the same rows."
     )
+
+
+def array_of_tasks(
+    like: Any, graph: dict[Any, Any], name: str, n_rows: Sequence[float]
+) -> Any:
+    """Return a dask array whose blocks are what tasks yield.
+
+    Parameters
+    ----------
+    like : dask array or array
+        What it is like but for the number of rows.
+    graph, name, n_rows
+        As for `Collection.of_tasks`.
+    """
+    meta = like._meta if isinstance(like, da.Array) else like[:0]
+    # The keys of the blocks of an array have a number for each dimension.
+    zeros = (0,) * (like.ndim - 1)
+    made = f"{name}-rows"
+    keys = {(made, at, *zeros): (name, at) for at in range(len(n_rows))}
+    layers = {name: graph, made: keys}
+    high = HighLevelGraph(layers, {name: set(), made: {name}})
+    chunks = tuple(n_rows), *((size,) for size in like.shape[1:])
+    return da.Array(high, made, chunks, dtype=like.dtype, meta=meta)
+
+
+def frame_of_tasks(empty: Any, graph: dict[Any, Any], name: str, n_blocks: int) -> Any:
+    """Return a dask dataframe or series whose partitions are what tasks yield.
+
+    Parameters
+    ----------
+    empty : pandas.DataFrame or pandas.Series
+        One without rows.
+    graph, name
+        As for `Collection.of_tasks`.
+    n_blocks : int
+    """
+    import dask.dataframe as dd
+
+    keys = [(name, at) for at in range(n_blocks)]
+    return dd.from_graph(graph, empty, (None,) * (n_blocks + 1), keys, "split")
 
 
 def map_delayed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask
@@ -14,7 +14,7 @@ from incremental._blocks.bags import Bag
 from incremental._blocks.collection import Collection, different_lengths
 from incremental._blocks.frames import Frame
 from incremental._blocks.in_memory import InMemory
-from incremental._blocks.labelled import without_labels
+from incremental._blocks.labelled import check_labels, without_labels
 from incremental._errors import noted
 from incremental._typing import Data
 
@@ -112,6 +112,40 @@ def is_lazy(value: Data) -> bool:
         If it is a dask collection of another kind.
     """
     return as_collection(value).is_lazy
+
+
+def name_collections(who: str, collections: Sequence[Data]) -> dict[str, Data]:
+    """Name what a function of any number of collections is given.
+
+    Parameters
+    ----------
+    who : str
+        What error messages call the function.
+    collections : sequence of dask collection or data in memory
+
+    Returns
+    -------
+    dict
+        By ``"collection 0"`` and so on.
+
+    Raises
+    ------
+    TypeError
+        If there is none, or one has no rows.
+    ValueError
+        If labels of the rows differ.
+    """
+    if not collections:
+        raise TypeError(f"{who} takes at least one collection, got none.")
+    for number, one in enumerate(collections):
+        if not is_lazy(one) and not hasattr(one, "__len__"):
+            raise TypeError(
+                f"Collection {number} has no rows: got {type(one).__name__}, "
+                "expected an array, dataframe or series."
+            )
+    named = {f"collection {number}": one for number, one in enumerate(collections)}
+    check_labels(named)
+    return named
 
 
 def in_memory_with_first(

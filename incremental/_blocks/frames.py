@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from incremental._blocks.collection import (
     Collection,
+    frame_of_tasks,
     map_delayed,
 )
 from incremental._blocks.rows import is_pandas
@@ -105,6 +106,18 @@ class Frame(Collection):
                 )
             # A dask dataframe can hold no other result, such as sparse matrices.
             return map_delayed(self.value.to_delayed(), function, name, empty, args)
+
+    def of_tasks(
+        self, graph: dict[Any, Any], name: str, n_rows: Sequence[float]
+    ) -> Any:
+        """Return a dataframe or series whose partitions are what tasks yield.
+
+        Parameters
+        ----------
+        graph, name, n_rows
+            As for `Collection.of_tasks`.
+        """
+        return frame_of_tasks(self.value._meta, graph, name, len(n_rows))
 
     def made_up_rows(self) -> Iterator[Piece]:
         """Yield rows whose numbers are all 1 or all 0, without missing values.

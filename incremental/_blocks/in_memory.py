@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dask.array as da
 import numpy as np
 
 from incremental._blocks.arrays import Array
-from incremental._blocks.collection import Collection, different_lengths
+from incremental._blocks.collection import (
+    Collection,
+    array_of_tasks,
+    different_lengths,
+    frame_of_tasks,
+)
 from incremental._blocks.rows import is_pandas, n_rows
 from incremental._blocks.text import without_missing
 from incremental._typing import Data, Dtype, Piece
@@ -87,6 +92,20 @@ class InMemory(Collection):
             As for `Collection.map_blocks`. `name` and `empty` are not used.
         """
         return function(self.value, *args)
+
+    def of_tasks(
+        self, graph: dict[Any, Any], name: str, n_rows: Sequence[float]
+    ) -> Any:
+        """Return a dataframe, or else an array, whose blocks are what tasks yield.
+
+        Parameters
+        ----------
+        graph, name, n_rows
+            As for `Collection.of_tasks`.
+        """
+        if is_pandas(self.value):
+            return frame_of_tasks(self.value.iloc[:0], graph, name, len(n_rows))
+        return array_of_tasks(np.asarray(self.value), graph, name, n_rows)
 
     def made_up_rows(self) -> Iterator[Piece]:
         """Yield the data themselves: nothing needs to be made up."""

@@ -30,7 +30,7 @@ from incremental._graph.small_blocks import (
     take_together,
 )
 from incremental._graph.task_spec import DataNode, Graph, Key, Task, TaskRef
-from incremental._typing import State
+from incremental._typing import Piece, State
 
 # ``watch(place, load)``, see `fold`.
 Watch = Callable[[int, Callable[[], list[Any]]], bool | None]
@@ -695,20 +695,33 @@ def reduce_blocks(
         If rows go through a store on disk. Whether that is safe depends on the
         scheduler, which is known only when the value is computed.
     """
-    if blocks.on_disk:
-        raise ValueError(
-            f"The rows of {' and '.join(blocks.names)} are shuffled on the disk of one "
-            "machine, which is not safe on every scheduler that may compute a lazy "
-            "score. Pass `shuffle_method='tasks'`, persist them first, or leave "
-            "compute=True."
-        )
-    if blocks.recut:
-        blocks = recut(blocks)
+    blocks = for_later(blocks)
     functions = dict.fromkeys(range(len(blocks)), function)
     graph, keys = mapped(blocks, functions, name=name)
     key = f"{name}-{uuid4().hex}"
     graph[key] = Task(key, _finish, finish, *map(TaskRef, keys))
     return Delayed(key, graph)
+
+
+def for_later(blocks: Blocks) -> Blocks:
+    """Return blocks whose tasks any scheduler may run later.
+
+    Nothing is read, unless the collections are cut at different rows: then these are
+    counted.
+
+    Raises
+    ------
+    ValueError
+        If rows go through a store on disk.
+    """
+    if blocks.on_disk:
+        raise ValueError(
+            f"The rows of {' and '.join(blocks.names)} are shuffled on the disk of one "
+            "machine, which is not safe on every scheduler that may compute the "
+            "result later. Pass `shuffle_method='tasks'`, or persist them first; a "
+            "score can be computed at once (compute=True)."
+        )
+    return recut(blocks) if blocks.recut else blocks
 
 
 def mapped(
@@ -741,3 +754,31 @@ def mapped(
 
 def _finish(finish: Callable[[list[Any]], Any], *results: Any) -> Any:
     return finish(list(results))
+
+
+def pick(
+    graph: Graph, keys: Sequence[Key], function: Callable[[Any], Piece]
+) -> tuple[Graph, str]:
+    """Return a graph with more tasks, which take something of what others yield.
+
+    Parameters
+    ----------
+    graph : dict of task key to task
+        What `mapped` returned.
+    keys : sequence of task keys
+        Those of its tasks whose results the function is called with.
+    function : callable
+        It can be pickled.
+
+    Returns
+    -------
+    graph : dict of task key to task
+        The tasks are ``(name, 0)``, ``(name, 1)``, ..., in the order of `keys`.
+    name : str
+    """
+    name = f"pick-{uuid4().hex}"
+    added = {
+        (name, place): Task((name, place), function, TaskRef(key))
+        for place, key in enumerate(keys)
+    }
+    return {**graph, **added}, name
