@@ -261,12 +261,12 @@ def fit_folds(
 def _scorers(wrapper: Incremental, scoring: Scoring, y: Any) -> Scorers:
     """Return the scorers, checked as far as they can be before a fit."""
     scorers = as_scorers(wrapper.scoring if scoring is None else scoring)
-    if None in scorers.by_name.values():
-        if own_score(wrapper.estimator).needs_y and y is None:
-            raise ValueError(
-                "y must be given to score models by their own `score`, got None. Pass "
-                "y, or a `scoring` that needs none."
-            )
+    own = None in scorers.by_name.values()
+    if own and own_score(wrapper.estimator).needs_y and y is None:
+        raise ValueError(
+            "y must be given to score models by their own `score`, got None. Pass y, "
+            "or a `scoring` that needs none."
+        )
     return scorers
 
 
