@@ -29,6 +29,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.small_blocks
 	$(BIN)/python -m benchmarks.lookahead
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.scores
 	$(BIN)/python -m benchmarks.text
 	$(BIN)/python -m benchmarks.order
 	$(BIN)/python -m benchmarks.checkpoints
@@ -40,6 +41,7 @@ bench-small: $(VENV)/.bench
 	BLOCKS=8 RUNS=1 $(BIN)/python -m benchmarks.small_blocks
 	BLOCKS=8 $(BIN)/python -m benchmarks.lookahead
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.pipeline
+	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.scores
 	DOCS=20_000 RUNS=1 $(BIN)/python -m benchmarks.text
 	ROWS=20_000 RUNS=1 $(BIN)/python -m benchmarks.order
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.checkpoints
