@@ -27,11 +27,16 @@ class MappedArray(da.Array):
     NumPy can put two such arrays side by side even if their lengths are unknown.
     `sklearn.pipeline.FeatureUnion` and `sklearn.compose.ColumnTransformer` need
     that. dask refuses it for its own arrays, as their rows may differ.
+
+    What NumPy gets of such an array with one value for each row is kept, because
+    scikit-learn's metrics ask for the same predictions up to six times.
     """
 
     # How the array was made, with its name and its chunks of rows at that time. If it
     # has others now, it was changed in place.
     _made: tuple[str, tuple[float, ...], Mapped] | None = None
+    # The values that NumPy got, with the name of the array at that time.
+    _got: tuple[str, np.ndarray] | None = None
 
     @classmethod
     def of(cls, array: da.Array, mapped: Mapped | None) -> MappedArray:
@@ -70,6 +75,17 @@ class MappedArray(da.Array):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle it as a `MappedArray`, for scikit-learn's ``n_jobs``."""
         return type(self), super().__reduce__()[1]
+
+    def __array__(
+        self, dtype: Any = None, copy: bool | None = None, **params: Any
+    ) -> Any:
+        """Compute it for NumPy, once if it has one value for each row."""
+        if self.ndim != 1:
+            return super().__array__(dtype, copy=copy, **params)
+        if self._got is None or self._got[0] != self.name:
+            self._got = self.name, np.asarray(self.compute())
+        # A copy, so that nobody changes the values that are kept.
+        return np.array(self._got[1], dtype=dtype)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Put 2D arrays of unknown length side by side; leave all else to dask."""

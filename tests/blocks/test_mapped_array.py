@@ -21,6 +21,7 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardSca
 
 from incremental import Incremental, ParallelPostFit, iter_blocks
 from tests.contracts import assert_same_state
+from tests.graph.test_fold import Source
 
 SGD = SGDClassifier(random_state=0)
 
@@ -270,3 +271,23 @@ def test_iter_blocks_runs_stages_where_blocks_are_read(frame, process_pool):
 
 def process_of(values):
     return np.full(values.shape, float(os.getpid()))
+
+
+def test_predictions_are_computed_once_for_numpy():
+    source = Source(4)
+    model = LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0])
+    lazy = ParallelPostFit(model).predict(source.array[:, :1])
+    first = np.asarray(lazy)
+    kept = first.copy()
+    first[:] = 0
+    np.testing.assert_array_equal(np.asarray(lazy, dtype="f4"), kept.astype("f4"))
+    assert set(source.reads.values()) == {1}
+
+
+def test_predictions_that_were_changed_in_place_are_computed_again(frame):
+    X = frame.to_numpy()
+    model = LinearRegression().fit(X, X[:, 0])
+    lazy = ParallelPostFit(model).predict(da.from_array(X, chunks=(20, 3)))
+    before = np.asarray(lazy)
+    lazy[:5] = 7.0
+    np.testing.assert_array_equal(np.asarray(lazy), [*[7.0] * 5, *before[5:]])

@@ -797,3 +797,14 @@ def test_a_subclass_with_another_score_is_refused(classified):
     wrapper = ParallelPostFit(Other(2, n_init=1).fit(X))
     with pytest.raises(TypeError, match="not known to be a sum or a mean"):
         wrapper.score(*cut(X))
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "f1", "neg_mean_squared_error", "r2"])
+def test_scorers_of_scikit_learn_compute_lazy_predictions_once(scoring):
+    source = Source(8)
+    y = da.arange(80, chunks=10) % 2
+    model = DummyClassifier(strategy="prior").fit(np.ones((4, 2)), [0, 1, 0, 1])
+    scorer = get_scorer(scoring)
+    received = scorer(ParallelPostFit(model), source.array, y)
+    assert received == scorer(model, np.zeros((80, 2)), np.arange(80) % 2)
+    assert set(source.reads.values()) == {1}
