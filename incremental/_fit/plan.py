@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from incremental._blocks.stages import Stage
 from incremental._estimators.composition import (
     leading_steps,
@@ -88,8 +90,8 @@ class FitPlan:
         They come first in `before`, or are those of ``step.within``.
     before : tuple of Stage
         The stages that X goes through in tasks before the step.
-    steps : tuple of estimator
-        The steps of a pipeline that X goes through before the others learn.
+    steps : tuple of estimator or callable
+        What X goes through in `before`, if other estimators may share that.
     merged : bool
         Whether new estimators learn from each block, in parallel, and are merged.
     parts : Parts or None
@@ -127,7 +129,6 @@ def plan_fit(
     *,
     later: bool,
     alone: bool = True,
-    shared: bool = False,
 ) -> FitPlan:
     """Decide which part of a pass runs in parallel. Nothing is read.
 
@@ -143,9 +144,8 @@ def plan_fit(
     alone : bool, default=True
         Whether no other estimators learn from the same blocks beside this one.
         Otherwise X goes through its stages once for all of them, before their own
-        steps. The parts of a bundle then learn as one chain.
-    shared : bool, default=False
-        Whether X goes through the steps of a pipeline for other estimators too.
+        steps. The parts of a bundle then learn as one chain. An X that each of them
+        would copy, to have it row by row in memory, is copied before.
 
     Returns
     -------
@@ -193,8 +193,17 @@ def plan_fit(
     serial = options.scored or has_callbacks(rest) or blocks.in_memory
     if alone and not serial:
         plan = replace(plan, parts=traits_of(rest).parts)
-    plan = _place_stages(estimator, plan, options.cached_rows, shared=shared)
-    return _log(estimator, plan)
+    if not alone and not options.scored and _lies_across(estimator, blocks):
+        before = Stage(np.ascontiguousarray, "transform", row_local=True)
+        why = "X is put row by row in memory in tasks before, once for all"
+        plan = replace(plan, before=(before,), steps=(before.function,), reason=why)
+        return _log(estimator, replace(plan, in_parts=True))
+    return _log(estimator, _place_stages(estimator, plan, options.cached_rows))
+
+
+def _lies_across(estimator: Estimator, blocks: Blocks) -> bool:
+    """Tell whether X lies column by column, for an estimator that takes it by rows."""
+    return traits_of(estimator).learns_row_by_row and blocks.lies_by_columns("X")
 
 
 def _layout(learner: Estimator, blocks: Blocks, options: Options) -> Layout:
@@ -215,9 +224,7 @@ def _log(estimator: Estimator, plan: FitPlan) -> FitPlan:
     return plan
 
 
-def _place_stages(
-    estimator: Estimator, plan: FitPlan, cached_rows: int, *, shared: bool
-) -> FitPlan:
+def _place_stages(estimator: Estimator, plan: FitPlan, cached_rows: int) -> FitPlan:
     """Decide where X goes through the stages: before the step, or within it."""
     stages, size = plan.before, plan.step.batching.size
     if not stages:
@@ -233,8 +240,6 @@ def _place_stages(
         return replace(plan, reason=f"{before}, whole: {why}")
     if size is None:
         why = f"{before}, in parts that fit in the cache: there are no batches"
-    elif shared:
-        why = f"{before}, once for all that learn from it"
     elif len(stages) > 1:
         why = f"{before}: several stages take longer than learning"
     elif not plan.step.in_place:

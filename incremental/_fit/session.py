@@ -128,26 +128,14 @@ class FitSession:
         plan = self.plan(progress)
         return arrange(plan, self.fresh, progress.fitting, None).finish()
 
-    def plan(self, progress: Progress, *, shared: bool = False) -> FitPlan:
-        """Return the plan for the current pass.
-
-        Parameters
-        ----------
-        progress : Progress
-        shared : bool, default=False
-            Whether X goes through the steps of a pipeline for other estimators too.
-        """
+    def plan(self, progress: Progress) -> FitPlan:
+        """Return the plan for the current pass."""
         begun = progress.fitting.estimator
         # After the first pass the steps before the last have seen all blocks.
         later = len(progress.history) > 0
         estimator = self.fresh if begun is None else begun
         return plan_fit(
-            estimator,
-            self.blocks,
-            self.options,
-            later=later,
-            alone=self.alone,
-            shared=shared,
+            estimator, self.blocks, self.options, later=later, alone=self.alone
         )
 
     def _expected(self, progress: Progress) -> bytes | None:

@@ -247,7 +247,7 @@ def _plans(
     that have no steps that others have.
     """
     plans = [
-        one.session.plan(progress, shared=len(learners) > 1)
+        one.session.plan(progress)
         for one, progress in zip(learners, progresses, strict=True)
     ]
     # Candidates that were cloned share what is frozen. So it is described once.
@@ -257,14 +257,8 @@ def _plans(
         for one, plan in zip(learners, plans, strict=True)
     ]
     often = Counter(steps)
-    return [
-        (plan, key)
-        if key is not None and often[key] > 1
-        else (one.session.plan(progress), None)
-        for one, progress, plan, key in zip(
-            learners, progresses, plans, steps, strict=True
-        )
-    ]
+    shared = [key if key is not None and often[key] > 1 else None for key in steps]
+    return list(zip(plans, shared, strict=True))
 
 
 def _described(step: Any) -> str:

@@ -3,7 +3,9 @@
 import threading
 
 import dask
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -91,6 +93,32 @@ def test_what_is_shared_makes_no_difference(name, batch_size, data):
 @pytest.mark.parametrize("name", FIRST)
 def test_what_is_shared_makes_no_difference_on_any_scheduler(name, data, scheduler):
     check_that_sharing_makes_no_difference(name, 7, data)
+
+
+@pytest.fixture(scope="module")
+def by_columns():
+    """Arrays made of a dataframe, which lie in memory column by column."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 4)), columns=list("abcd"))
+    frame = dd.from_pandas(frame.assign(y=(frame["a"] > 0).astype(int)), npartitions=6)
+    with dask.config.set({"optimization.tune.active": False}):
+        X = frame[list("abcd")].to_dask_array(lengths=True)
+        return X, frame["y"].to_dask_array(lengths=True)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_columns_are_put_row_by_row_once_for_all(batch_size, by_columns, caplog):
+    options = {"batch_size": batch_size, "shuffle_blocks": False}
+    models = [
+        Incremental(SGDClassifier(alpha=alpha, random_state=0), **options)
+        for alpha in ALPHAS
+    ]
+    with caplog.at_level("DEBUG", "incremental"):
+        fitted = fit_many(models, *by_columns)
+    assert "row by row in memory in tasks before, once for all" in caplog.text
+    for model, learned in zip(models, fitted, strict=True):
+        own = clone(model).fit(*by_columns)
+        assert_same_state(learned.estimator_, own.estimator_)
 
 
 def test_other_steps_transform_for_each(data):
