@@ -4,6 +4,7 @@ import importlib.metadata
 import warnings
 
 from incremental._block_k_fold import BlockKFold
+from incremental._cross_val_predict import cross_val_predict
 from incremental._cross_validate import cross_validate
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import Traits, traits_of
@@ -29,6 +30,7 @@ __all__ = [
     "SuccessiveHalvingSearchCV",
     "Traits",
     "__version__",
+    "cross_val_predict",
     "cross_validate",
     "fit_many",
     "iter_blocks",

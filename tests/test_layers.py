@@ -20,6 +20,7 @@ FLOORS = [
     {
         "_base_search",
         "_block_k_fold",
+        "_cross_val_predict",
         "_cross_validate",
         "_fit_many",
         "_hyperband_search",

@@ -217,7 +217,13 @@ def array_of_tasks(
     return da.Array(high, made, chunks, dtype=like.dtype, meta=meta)
 
 
-def frame_of_tasks(empty: Any, graph: dict[Any, Any], name: str, n_blocks: int) -> Any:
+def frame_of_tasks(
+    empty: Any,
+    graph: dict[Any, Any],
+    name: str,
+    n_blocks: int,
+    divisions: Sequence[Any] | None = None,
+) -> Any:
     """Return a dask dataframe or series whose partitions are what tasks yield.
 
     Parameters
@@ -227,11 +233,14 @@ def frame_of_tasks(empty: Any, graph: dict[Any, Any], name: str, n_blocks: int) 
     graph, name
         As for `Collection.of_tasks`.
     n_blocks : int
+    divisions : sequence, optional
+        The labels at which the partitions begin, and the last one of all.
     """
     import dask.dataframe as dd
 
+    known = (None,) * (n_blocks + 1) if divisions is None else tuple(divisions)
     keys = [(name, at) for at in range(n_blocks)]
-    return dd.from_graph(graph, empty, (None,) * (n_blocks + 1), keys, "split")
+    return dd.from_graph(graph, empty, known, keys, "rows")
 
 
 def map_delayed(

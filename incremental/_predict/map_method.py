@@ -15,7 +15,13 @@ from dask.sizeof import sizeof
 from dask.tokenize import tokenize
 from sklearn import get_config
 
-from incremental._blocks.collection import Collection
+from incremental._blocks.block import Block
+from incremental._blocks.collection import (
+    Collection,
+    array_of_tasks,
+    check_yields_array,
+    frame_of_tasks,
+)
 from incremental._blocks.collections import as_collection
 from incremental._blocks.columns import (
     Columns,
@@ -32,6 +38,8 @@ from incremental._estimators.configuration import Configured, changed_settings
 from incremental._estimators.copying import Travelling, writes_to_input
 from incremental._estimators.documents import as_list
 from incremental._estimators.traits import traits_of
+from incremental._graph.blocks import Blocks
+from incremental._graph.fold import mapped, pick
 from incremental._graph.sizes import held_bytes
 from incremental._predict.output_meta import declared_output
 from incremental._predict.outputs import Declared
@@ -77,14 +85,8 @@ def map_method(
         If the method returns pandas objects for a dask array or bag.
     """
     collection = as_collection(X).with_whole_rows("X")
-    X = collection.value
-    output = declared_output(estimator, method, X, params, meta)
-    several = isinstance(output, list)
-    empty = [_with_index(one, collection) for one in (output if several else [output])]
-    declared = [Declared(one, rounds=meta is not None) for one in empty]
-    call = Call(
-        method, params, declared if several else declared[0], declared_columns(X)
-    )
+    empty, call = _declare(estimator, method, collection, params, meta)
+    several = isinstance(call.declared, list)
     token = tokenize(estimator, *changed_settings().items())
     name = f"{type(estimator).__name__}-{token}"
     held = Travelling((estimator, get_config()))
@@ -108,6 +110,91 @@ def map_method(
         )
         for number, one in enumerate(empty)
     ]
+
+
+def map_models(
+    estimators: Sequence[Estimator],
+    numbers: Sequence[int],
+    method: str,
+    blocks: Blocks,
+    X: Data,
+    *,
+    meta: Piece = None,
+) -> Data:
+    """Apply to each block of a collection a method of its own fitted estimator.
+
+    Parameters
+    ----------
+    estimators : sequence of estimator
+        Fitted. The method returns the same columns and types for all of them.
+    numbers : sequence of int
+        For each block, the number of the estimator.
+    method : str
+    blocks : Blocks
+        Those of X, as `for_later` returns them.
+    X, meta
+        As for `map_method`.
+
+    Returns
+    -------
+    dask array, dask dataframe or series, or a list of them
+        As from `map_method`.
+
+    Raises
+    ------
+    TypeError
+        As `map_method` does.
+    """
+    collection = as_collection(X).with_whole_rows("X")
+    empty, call = _declare(estimators[0], method, collection, {}, meta)
+    for one in empty:
+        if not collection.has_index:
+            check_yields_array(one, collection.value)
+    config = get_config()
+    asked = [
+        partial(_apply_to_block, model=Travelling((one, config)), call=call)
+        for one in estimators
+    ]
+    functions = {at: asked[number] for at, number in enumerate(numbers)}
+    graph, keys = mapped(blocks, functions, name=method)
+    several = isinstance(call.declared, list)
+    n_rows = blocks.n_rows or (np.nan,) * len(blocks)
+    outputs = []
+    for number, one in enumerate(empty):
+        which = partial(_pick, which=number) if several else _same
+        own, name = pick(graph, keys, which)
+        if is_pandas(one):
+            divisions = collection.value.divisions
+            made = frame_of_tasks(one, own, name, len(blocks), divisions)
+        else:
+            made = array_of_tasks(one, own, name, n_rows)
+        outputs.append(made)
+    return outputs if several else outputs[0]
+
+
+def _apply_to_block(block: Block, model: Travelling[Any], call: Call) -> Any:
+    return _apply(block["X"], model, call)
+
+
+def _same(output: Piece) -> Piece:
+    return output
+
+
+def _declare(
+    estimator: Estimator,
+    method: str,
+    collection: Collection,
+    params: Mapping[str, Any],
+    meta: Piece,
+) -> tuple[list[Piece], Call]:
+    """Return the outputs of a method without rows, and the call that yields them."""
+    X = collection.value
+    output = declared_output(estimator, method, X, params, meta)
+    several = isinstance(output, list)
+    empty = [_with_index(one, collection) for one in (output if several else [output])]
+    declared = [Declared(one, rounds=meta is not None) for one in empty]
+    held = declared if several else declared[0]
+    return empty, Call(method, params, held, declared_columns(X))
 
 
 def _with_index(empty: Piece, X: Collection) -> Piece:
