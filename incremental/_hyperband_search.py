@@ -88,10 +88,14 @@ model_history_, metadata_, n_splits_, scorer_
     @property
     def metadata(self) -> dict[str, Any]:
         """What a fit will do, unless patience or errors end candidates earlier."""
+        self._check_schedule()
         return describe(hyperband(self.max_iter, self.aggressiveness))
 
     def _check(self) -> None:
         super()._check()
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
         check_count("max_iter", self.max_iter)
         check_count("aggressiveness", self.aggressiveness, least=2)
 

@@ -1,5 +1,7 @@
 """Searches: one stream of blocks for all candidates, and scikit-learn's results."""
 
+import pickle
+import time
 from contextlib import contextmanager
 
 import dask
@@ -19,6 +21,7 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.metrics import get_scorer
+from sklearn.model_selection import cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
@@ -273,6 +276,27 @@ def test_held_out_blocks_are_read_once_for_each_score_of_all():
     assert sorted(source.reads.values()) == [1] * 8 + [4] * 2
 
 
+class Slow(SGDClassifier):
+    """Takes its time."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        time.sleep(0.002)
+        return super().partial_fit(X, y, classes)
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_no_more_blocks_live_than_the_look_ahead_while_chains_are_slow(batch_size):
+    source = Source(15)
+    y = da.from_array(np.arange(150) % 2, chunks=10)
+    wrapper = Incremental(Slow(random_state=0), prefetch=1, batch_size=batch_size)
+    parameters = {"estimator__alpha": ALPHAS["alpha"][:4]}
+    options = {"max_iter": 14, "fits_per_score": 7}
+    with dask.config.set(scheduler="threads", num_workers=2):
+        plain(wrapper, parameters, **options).fit(source.array, y)
+    # One more is held while a rung ends within it.
+    assert source.most_live <= 2 + (batch_size is not None)
+
+
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_no_more_blocks_live_than_the_look_ahead_and_one(prefetch):
     source = Source(20)
@@ -389,6 +413,11 @@ def test_hyperband_knows_its_work_before_the_fit():
     assert metadata["partial_fit_calls"] == 297 + 276 + 279 + 324 + 405
     assert [one["n_models"] for one in metadata["brackets"]] == [81, 34, 15, 8, 5]
     assert metadata["brackets"][0]["decisions"] == [1, 3, 9, 27, 81]
+
+
+def test_the_work_of_a_schedule_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="aggressiveness must be an integer of 2"):
+        HyperbandSearchCV(SGD, ALPHAS, aggressiveness=1).metadata  # noqa: B018
 
 
 def test_the_brackets_of_hyperband_learn_from_one_stream():
@@ -589,6 +618,26 @@ def test_clusters_are_searched_by_their_own_score_without_y(data):
 def test_y_is_needed_for_the_default_score(data):
     with pytest.raises(ValueError, match="y must be given"):
         plain().fit(data[0])
+
+
+def test_a_search_is_a_step_of_a_pipeline_and_goes_into_a_pickle(data):
+    search = halving(SGDClassifier(loss="log_loss", random_state=0))
+    pipeline = make_pipeline(Incremental(StandardScaler()), search)
+    pipeline.set_params(successivehalvingsearchcv__estimator__eta0=0.5).fit(*data)
+    assert pipeline[-1].best_estimator_.eta0 == 0.5
+    again = pickle.loads(pickle.dumps(pipeline))
+    for method in ("predict", "predict_proba", "decision_function"):
+        expected = getattr(pipeline, method)(data[0])
+        assert isinstance(expected, da.Array)
+        np.testing.assert_array_equal(getattr(again, method)(data[0]), expected)
+    assert again.score(*data) == pipeline.score(*data)
+
+
+def test_a_search_within_scikit_learns_cross_validation(arrays):
+    search = plain(parameters={"alpha": [0.01, 1.0]})
+    scores = cross_val_score(search, *arrays, cv=3)
+    assert scores.shape == (3,)
+    assert scores.mean() > 0.6
 
 
 def test_searches_are_cloned_and_are_what_they_search():

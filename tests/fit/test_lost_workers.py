@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import dask
@@ -18,7 +19,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import SGDClassifier
 
-from incremental import Incremental
+from incremental import Incremental, SuccessiveHalvingSearchCV
 from tests.contracts import as_dask, assert_same_state, plain_loop
 
 N_BLOCKS = 30
@@ -28,8 +29,8 @@ CHUNKS = (10,) * N_BLOCKS
 class Logging(SGDClassifier):
     """Takes its time, and writes down which process learns from which block."""
 
-    def __init__(self, log=None, seconds=0.03, random_state=0):
-        super().__init__(random_state=random_state)
+    def __init__(self, log=None, seconds=0.03, random_state=0, alpha=1e-4):
+        super().__init__(random_state=random_state, alpha=alpha)
         self.log = log
         self.seconds = seconds
 
@@ -142,6 +143,49 @@ def test_a_fit_whose_workers_are_killed_ends_in_the_same_bits(fragile, data, tmp
         if checkpoint is not None:
             assert len(lines(log)) <= N_BLOCKS + 5 * len(killed)
     assert kills >= 10
+
+
+def search(estimator, **options):
+    return SuccessiveHalvingSearchCV(
+        Incremental(estimator, classes=[0, 1], shuffle_blocks=False),
+        {"estimator__alpha": [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]},
+        n_initial_parameters="grid",
+        n_initial_iter=10,
+        random_state=0,
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_a_search_whose_workers_are_killed_ends_in_the_same_bits(
+    fragile, data, tmp_path
+):
+    with dask.config.set(scheduler="synchronous"):
+        lazy = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+        expected = search(Logging()).fit(*lazy)
+    for number, checkpoint in enumerate([None, tmp_path / "checkpoint"]):
+        log = tmp_path / f"log-{number}"
+        model = search(Logging(str(log)), checkpoint=checkpoint, checkpoint_every=4)
+        killed = fit_with_kills(model, data, log, [10, 20, 40])
+        assert len(killed) >= 2
+        np.testing.assert_array_equal(
+            model.cv_results_["test_score"], expected.cv_results_["test_score"]
+        )
+        received = model.best_estimator_.estimator_.set_params(log=None)
+        assert_same_state(received, expected.best_estimator_.estimator_)
+
+
+@pytest.mark.slow
+def test_the_candidates_of_a_search_spread_over_the_workers(client, data, tmp_path):
+    log = tmp_path / "log"
+    X, y = as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS)
+    search(Logging(str(log))).fit(X, y)
+    by_block = defaultdict(set)
+    for line in lines(log):
+        process, block = line.split()
+        by_block[block].add(process)
+    spread = [len(processes) for processes in by_block.values()]
+    assert np.mean(np.array(spread) > 1) > 0.5
 
 
 @pytest.mark.slow
