@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
@@ -223,14 +224,17 @@ def learn_together(
             n_blocks = place + 1
         return ends
 
-    states = fold(
-        blocks,
-        _chains(learners, plans, progresses),
-        order=order,
-        prefetch=min(prefetch for prefetch, _ in ahead),
-        together=min(together for _, together in ahead),
-        watch=None if stop is None or blocks.scheduler.is_remote else watch,
-    )
+    # scikit-learn changes the filters of warnings while a classifier of several classes
+    # learns. Two that do it in two threads would leave them changed.
+    with warnings.catch_warnings():
+        states = fold(
+            blocks,
+            _chains(learners, plans, progresses),
+            order=order,
+            prefetch=min(prefetch for prefetch, _ in ahead),
+            together=min(together for _, together in ahead),
+            watch=None if stop is None or blocks.scheduler.is_remote else watch,
+        )
     arrived = [
         state._replace(fitting=learner.session.arrived(state.fitting))
         for learner, state in zip(learners, states, strict=True)

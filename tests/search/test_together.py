@@ -1,6 +1,7 @@
 """Learners beside each other, whose X goes through the same steps or through others."""
 
 import threading
+import warnings
 
 import dask
 import dask.dataframe as dd
@@ -119,6 +120,17 @@ def test_columns_are_put_row_by_row_once_for_all(batch_size, by_columns, caplog)
     for model, learned in zip(models, fitted, strict=True):
         own = clone(model).fit(*by_columns)
         assert_same_state(learned.estimator_, own.estimator_)
+
+
+@pytest.mark.filterwarnings("ignore:`sklearn.utils.parallel.delayed`:UserWarning")
+def test_the_filters_of_warnings_stay_what_they_are(data):
+    X, _ = data
+    y = as_dask(np.arange(60) % 3, CHUNKS)
+    before = list(warnings.filters)
+    with dask.config.set(scheduler="threads", num_workers=4):
+        for _ in range(5):
+            fit_many([SGDClassifier(alpha=alpha) for alpha in ALPHAS], X, y)
+    assert warnings.filters == before
 
 
 def test_other_steps_transform_for_each(data):
