@@ -112,10 +112,11 @@ class Incremental(CallbackSupportMixin, ParallelPostFit):
     estimator : estimator
         Any estimator with ``partial_fit``. It is cloned, never changed. An object
         without ``get_params`` is copied as it is, with what it has learned.
-    scoring : str or callable, default=None
-        What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
-        accuracy for classifiers and R² for regressors. To score rows that are held
-        out, a callable is called with None as X and without weights.
+    scoring : str, callable, list, tuple, set or dict, default=None
+        What `score` computes, see `ParallelPostFit`. By default the estimator's own
+        score: accuracy for classifiers and R² for regressors. To score rows that are
+        held out, scorers are called with None as X and without weights. `history_` has
+        the scores of several by their names.
     classes : array-like or collection of shape (n_classes,), a set, or a list of \
 them, default=None
         All classes that occur in y, for a classifier. By default the categories of a

@@ -147,8 +147,10 @@ class ParallelPostFit(MetaEstimatorMixin, BaseEstimator):
         Any scikit-learn estimator. One that is fitted already works at once. So does
         an object that has only a ``predict``, ``transform`` or the like. An
         `Incremental` is fitted on dask collections.
-    scoring : str or callable, default=None
-        What `score` computes, as `sklearn.metrics.get_scorer` takes it. By default
+    scoring : str, callable, list, tuple, set or dict, default=None
+        What `score` computes: the name of a scorer, a scorer, or several of them as a
+        collection of names or a dict of names to scorers, as
+        `sklearn.metrics.check_scoring` takes it. By default the estimator's own score:
         accuracy for classifiers and R² for regressors.
     predict_meta : array, pandas.Series or pandas.DataFrame, default=None
         An example of what `predict` returns, of any number of rows. By default
@@ -411,35 +413,41 @@ optional
     ) -> Any:
         """Score the predictions for X.
 
-        Without `scoring`, accuracy or R² is computed block by block; nothing is
-        gathered. With `scoring`, the predictions are made in parallel. A metric that
-        `reduction_of` knows is computed block by block too. For others the predictions
-        are gathered in memory with y, from the same read of the blocks. X is not
-        gathered. Scorers made by `sklearn.metrics.make_scorer` say which method they
-        call. For any other callable the outputs of all methods that it may call are
-        gathered.
+        Each block is read once, for all scorers. Accuracy, R² and all metrics that
+        `reduction_of` knows are computed block by block, and so is an estimator's own
+        score that is a sum or a mean over the rows. Nothing is gathered for them. For
+        other scorers the predictions are gathered in memory with y, from the same read.
+        X is never gathered. Scorers made by `sklearn.metrics.make_scorer` say which
+        method they call. For any other callable the outputs of all methods that it may
+        call are gathered.
 
         Parameters
         ----------
         X : array-like or collection of shape (n_samples, n_features)
         y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs)
+            Only a score that needs none can do without it.
         sample_weight : array-like or collection of shape (n_samples,), optional
+            One of several scorers that takes no weights gets none.
         compute : bool, default=True
             Whether to compute the score now.
 
         Returns
         -------
         float, or dask array of shape ()
-            The lazy score if `compute` is False.
+            The lazy score if `compute` is False. With several scorers a dict of such
+            scores by their names. Lazy ones share one graph, so that `dask.compute`
+            computes all in one read.
 
         Raises
         ------
         TypeError
-            If the estimator has a ``score`` of its own, which does not work block by
-            block, and `scoring` is None. If `compute` is False, also if `scoring` is
-            a callable that does not say which method it calls.
+            If the estimator has a ``score`` of its own, which is not known to be a sum
+            or a mean over the rows, and `scoring` is None. If `scoring` is of a wrong
+            kind, or takes no weights that are given. If `compute` is False, also if
+            `scoring` is a callable that does not say which method it calls.
         ValueError
-            If the rows cannot be paired, or there are none.
+            If the rows cannot be paired, or there are none, or if there is no scorer
+            of a name.
         """
         inner = self._inner
         if self.scoring is None and isinstance(inner, ParallelPostFit):

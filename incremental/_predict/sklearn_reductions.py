@@ -214,12 +214,18 @@ class _OfProbabilities(NamedTuple):
     value : float
     y, predicted : array
         One row for each label in y.
+    weights : ndarray
+        The summed weight of each label in y.
+    rows : int
+        The number of rows.
     """
 
     weight: float
     value: float
     y: Any
     predicted: Any
+    weights: Any
+    rows: int
 
 
 def _of_probabilities(
@@ -259,11 +265,10 @@ def _probabilities_of_block(
     if takes_labels and params.get("labels") is None and not _has_columns(y):
         pinned["labels"] = classes
     value = metric(y, predicted, **weights, **pinned)
-    where, _ = distinct_rows([y])
+    where, of_labels = distinct_rows([y], weight)
     where = np.arange(n_rows(y)) if where is None else where
-    return _OfProbabilities(
-        total, value, pick_rows(y, where), pick_rows(predicted, where)
-    )
+    seen, example = pick_rows(y, where), pick_rows(predicted, where)
+    return _OfProbabilities(total, value, seen, example, of_labels, n_rows(y))
 
 
 def _mean_of_probabilities(
@@ -284,6 +289,125 @@ def _mean_of_probabilities(
     return float(weighted_mean([(one.weight, one.value) for one in parts]))
 
 
+def _d2_of_probabilities(
+    loss: Callable[..., float],
+    reduce: Callable[..., Reduction | None],
+    metric: Callable[..., float],
+    params: Mapping[str, Any],
+    classes: Any,
+) -> Reduction | None:
+    """Reduce the share of a loss that the shares of the labels do not explain.
+
+    Parameters
+    ----------
+    loss : callable
+        The metric that the loss is measured by.
+    reduce : callable
+        How the loss reduces.
+    metric, params, classes
+        As for the functions that `reduction_of` calls.
+    """
+    inner = reduce(loss, params, classes)
+    if inner is None or params.get("labels") is not None:
+        return None
+    aggregate = partial(
+        _d2_from_blocks, loss, metric, dict(params), classes, inner.aggregate
+    )
+    return Reduction(inner.chunk, aggregate)
+
+
+def _d2_from_blocks(
+    loss: Callable[..., float],
+    metric: Callable[..., float],
+    params: Mapping[str, Any],
+    classes: Any,
+    mean: Callable[[list[Any]], float],
+    parts: list[_OfProbabilities],
+) -> float:
+    first = parts[0]
+    if sum(one.rows for one in parts) < 2:
+        return metric(first.y, first.predicted, **params)  # undefined, with a warning
+    numerator = mean(parts)
+    y = stack([one.y for one in parts])
+    weights = np.concatenate([one.weights for one in parts])
+    labels = np.unique(classes)
+    is_label = np.asarray(y) if _has_columns(y) else np.ravel(y)[:, None] == labels
+    shares = np.average(is_label, axis=0, weights=weights)
+    if np.ndim(first.predicted) == 1:
+        positive = params.get("pos_label")
+        shares = shares[-1 if positive is None else list(labels).index(positive)]
+    null = np.broadcast_to(shares, (n_rows(y), *np.shape(shares)))
+    denominator = loss(y, null, sample_weight=weights, **params)
+    # It may be 0. As in scikit-learn, NumPy then warns.
+    return float(1 - np.divide(numerator, denominator))
+
+
+def _d2_tweedie(
+    metric: Callable[..., float], params: Mapping[str, Any], classes: Any
+) -> Reduction | None:
+    power = params.get("power", 0)
+    if power < 0:
+        return None
+    return Reduction(
+        partial(_deviances_of_block, power), partial(_d2_of_deviances, metric, power)
+    )
+
+
+class _Deviances(NamedTuple):
+    """What is to be known of a block for the share of a deviance that is explained.
+
+    Attributes
+    ----------
+    rows : int
+    weight : float
+    deviance : float
+        Its mean from the prediction.
+    mean : float
+        The mean of y.
+    within : float
+        The mean deviance from that mean.
+    """
+
+    rows: int
+    weight: float
+    deviance: float
+    mean: float
+    within: float
+
+
+def _deviances_of_block(
+    power: float, y: Any, predicted: Any, weight: Any
+) -> _Deviances:
+    total, weights = weights_of(y, weight)
+    deviance = partial(metrics.mean_tweedie_deviance, power=power, **weights)
+    own = deviance(y, predicted)
+    mean = float(np.average(np.ravel(y), weights=weights.get("sample_weight")))
+    alike = np.full(n_rows(y), mean)
+    # Where y may be 0, a mean of 0 is that of zeros alone.
+    within = deviance(y, alike) if mean > 0 or power == 0 else 0.0
+    return _Deviances(n_rows(y), total, own, mean, within)
+
+
+def _d2_of_deviances(
+    metric: Callable[..., float], power: float, parts: list[_Deviances]
+) -> float:
+    """Return D² from the deviances of each block.
+
+    These are Bregman divergences. So the deviance from the mean of all rows is that
+    from the mean of the block, and that of this mean from the mean of all rows.
+    """
+    if sum(one.rows for one in parts) < 2:
+        return metric([1.0], [1.0], power=power)  # undefined, with a warning
+    numerator = weighted_mean([(one.weight, one.deviance) for one in parts])
+    within = weighted_mean([(one.weight, one.within) for one in parts])
+    means, weights = [one.mean for one in parts], [one.weight for one in parts]
+    everywhere = np.full(len(parts), np.average(means, weights=weights))
+    between = metrics.mean_tweedie_deviance(
+        means, everywhere, sample_weight=weights, power=power
+    )
+    return 1 - float(numerator) / float(within + between)
+
+
 def _has_columns(y: Any) -> bool:
     return bool(np.ndim(y) == 2 and y.shape[1] > 1)
 
@@ -299,6 +423,16 @@ for _metric in (metrics.r2_score, metrics.explained_variance_score):
 reduction_of.register(metrics.max_error, _largest)
 reduction_of.register(metrics.log_loss, _of_probabilities)
 reduction_of.register(metrics.brier_score_loss, _brier)
+reduction_of.register(metrics.d2_tweedie_score, _d2_tweedie)
+reduction_of.register(
+    metrics.d2_log_loss_score,
+    partial(_d2_of_probabilities, metrics.log_loss, _of_probabilities),
+)
+if hasattr(metrics, "d2_brier_score"):
+    reduction_of.register(
+        metrics.d2_brier_score,
+        partial(_d2_of_probabilities, metrics.brier_score_loss, _brier),
+    )
 for _name in ("positive_likelihood_ratio", "neg_negative_likelihood_ratio"):
     # The functions of these scorers have no public names.
     reduction_of.register(metrics.get_scorer(_name)._score_func, Reduction.of_pairs)

@@ -171,7 +171,9 @@ def test_every_scorer_of_scikit_learn_scores_as_it_does_in_memory(name, weighted
             received, _ = outcome(lambda: wrapper.score(*cut(*rows)))  # noqa: B023
             assert isinstance(received, type), scoring
         else:
-            expected[scoring], told = value, told | warned
+            # scikit-learn divides by what rounding leaves of a loss of 0.
+            expected[scoring] = -np.inf if value < -1e15 else value
+            told |= warned
     wrapper = ParallelPostFit(model, scoring=list(expected))
     for size in (60, 7):
         received, warned = outcome(lambda: wrapper.score(*cut(*rows, rows=size)))  # noqa: B023
