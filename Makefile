@@ -33,6 +33,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.text
 	$(BIN)/python -m benchmarks.searches
 	$(BIN)/python -m benchmarks.order
+	$(BIN)/python -m benchmarks.replicas
 	$(BIN)/python -m benchmarks.checkpoints
 	$(BIN)/python -m benchmarks.soak
 
@@ -46,6 +47,7 @@ bench-small: $(VENV)/.bench
 	DOCS=20_000 RUNS=1 $(BIN)/python -m benchmarks.text
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.searches
 	ROWS=20_000 RUNS=1 $(BIN)/python -m benchmarks.order
+	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.replicas
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.checkpoints
 	PASSES=6 BLOCKS=40 $(BIN)/python -m benchmarks.soak
 

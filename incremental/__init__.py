@@ -6,6 +6,7 @@ import warnings
 from incremental._block_k_fold import BlockKFold
 from incremental._cross_val_predict import cross_val_predict
 from incremental._cross_validate import cross_validate
+from incremental._estimators.average import average
 from incremental._estimators.merge import merge
 from incremental._estimators.traits import Traits, traits_of
 from incremental._fit_many import fit_many
@@ -30,6 +31,7 @@ __all__ = [
     "SuccessiveHalvingSearchCV",
     "Traits",
     "__version__",
+    "average",
     "cross_val_predict",
     "cross_validate",
     "fit_many",

@@ -33,6 +33,7 @@ _ALONE: Mapping[str, Any] = {
     "early_stopping": False,
     "validation_data": None,
     "checkpoint": None,
+    "replicas": 1,
 }
 
 
@@ -72,8 +73,8 @@ optional
         If an estimator has no ``partial_fit``, or does not take a parameter.
     ValueError
         If there is no estimator, if wrappers do not agree, if one has
-        `early_stopping`, `validation_data`, `checkpoint` or callbacks, or for the
-        reasons for which `Incremental.fit` raises it.
+        `early_stopping`, `validation_data`, `checkpoint`, `replicas` or callbacks, or
+        for the reasons for which `Incremental.fit` raises it.
 
     Examples
     --------

@@ -55,8 +55,10 @@ from incremental._fit.digests import check_digests, check_same, digests_of_some
 from incremental._fit.inputs import check_options, check_rows
 from incremental._fit.parameters import (
     check_batch_size,
+    check_enough_blocks,
     check_passes,
     check_progressive,
+    check_replicas,
 )
 from incremental._fit.passes import Passes, begin
 from incremental._fit.plan import Options
@@ -179,6 +181,17 @@ them, default=None
         A pipeline is scored as it was before any of its steps learned from the rows.
         An estimator whose states merge, and a bundle of several, then learns as a
         whole from one block after the other.
+    replicas : int, default=1
+        How many copies of the estimator learn beside each other, each from blocks of
+        its own. After each pass their parameters are averaged, weighted by the rows
+        that each learned from, and the next pass begins from the average (iterative
+        parameter mixing). More than 1 is approximate: the result is not that of a
+        plain loop, and depends on the number of replicas. It takes linear models that
+        learn by stochastic gradient descent, perceptrons, passive-aggressive models,
+        and types registered with `average`. Steps of a pipeline before the last must
+        not learn. Learning rates fall as for the rows of one replica. With `tol` and
+        `progressive_validation` the scores are those of the copies, each on its own
+        blocks. `prefetch` should be at least as large.
     verbose : int, default=0
         1 prints a line after each pass of `fit`.
     checkpoint : str or path, default=None
@@ -255,6 +268,7 @@ them, default=None
         validation_fraction: float = 0.1,
         validation_data: Any = None,
         progressive_validation: bool = False,
+        replicas: int = 1,
         verbose: int = 0,
         checkpoint: Any = None,
         checkpoint_every: int = 10,
@@ -284,6 +298,7 @@ them, default=None
         self.validation_fraction = validation_fraction
         self.validation_data = validation_data
         self.progressive_validation = progressive_validation
+        self.replicas = replicas
         self.verbose = verbose
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
@@ -387,6 +402,7 @@ optional
             fitting = Fitting(copy_estimator(self.estimator_))
             rng = copy.deepcopy(vars(self).get("_rng")) or rng
         data = self._take(fitting.estimator, X, y, params)
+        check_enough_blocks(self.replicas, len(data.blocks))
         session = self._open(data, settle(data.blocks), fitting.estimator, y)
         passes = Passes(
             len(session.blocks),
@@ -461,6 +477,7 @@ optional
         active_scheduler().look_ahead(self.prefetch)
         check_batch_size(self.batch_size)
         check_progressive(self)
+        check_replicas(self)
         size = rows_of_batch(self.batch_size, X)
         check_least(size, least_rows(self.estimator), self.estimator)
         fresh = clone(self.estimator, safe=False)
@@ -508,6 +525,7 @@ optional
             _new_rng(self.random_state),
             self.validation_fraction if holds_out else None,
         )
+        check_enough_blocks(self.replicas, len(blocks) - len(progress.held_out))
         if checkpoints is None:
             return progress
         held_out = progress.held_out
@@ -541,7 +559,9 @@ optional
             begun=fitted is not None,
         )
         every = None if self.checkpoint is None else self.checkpoint_every
-        return FitSession(data.fresh, blocks, options, self.prefetch, every)
+        return FitSession(
+            data.fresh, blocks, options, self.prefetch, every, replicas=self.replicas
+        )
 
     def _validation_blocks(
         self, X_fitted: Any, labels: list[str] | None

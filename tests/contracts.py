@@ -15,6 +15,7 @@ from sklearn.decomposition import (
     MiniBatchDictionaryLearning,
     MiniBatchNMF,
 )
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import (
@@ -35,8 +36,13 @@ from sklearn.naive_bayes import (
     MultinomialNB,
 )
 from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
-from sklearn.utils import gen_batches
+from sklearn.preprocessing import (
+    LabelEncoder,
+    MaxAbsScaler,
+    MinMaxScaler,
+    StandardScaler,
+)
+from sklearn.utils import Bunch, gen_batches
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from incremental._blocks.rows import n_rows
@@ -83,6 +89,24 @@ ESTIMATORS = [
     SelectFromModel(SGD),
     *PASSIVE,
 ]
+# They have no `partial_fit`, and learn all the same.
+VOTING = [
+    VotingClassifier(
+        [("sgd", SGD), ("left out", "drop"), ("bayes", GaussianNB())],
+        voting="hard",
+        weights=[2, 5, 1],
+    ),
+    VotingClassifier(
+        [("bayes", GaussianNB()), ("counts", MultinomialNB())],
+        voting="soft",
+    ),
+    VotingRegressor(
+        [
+            ("sgd", SGDRegressor(random_state=0)),
+            ("net", MLPRegressor(hidden_layer_sizes=(4,), random_state=0)),
+        ]
+    ),
+]
 CLASSIFIERS = (
     BernoulliNB,
     CategoricalNB,
@@ -97,6 +121,7 @@ CLASSIFIERS = (
     OneVsRestClassifier,
     SelectFromModel,
     PassiveAggressiveClassifier,
+    VotingClassifier,
 )
 
 
@@ -135,8 +160,30 @@ def plain_loop(estimator, X, y, params, chunks, order=None, batch_size=None):
         parts = [rows[batch] for batch in batches]
     for rows in filter(len, parts):
         data = (X[rows],) if y is None else (X[rows], y[rows])
-        estimator.partial_fit(*data, **params)
+        if isinstance(estimator, VotingClassifier | VotingRegressor):
+            vote(estimator, *data, **params)
+        else:
+            estimator.partial_fit(*data, **params)
     return estimator
+
+
+def vote(voting, X, y, classes=None, **weights):
+    """Let each estimator of a voting one learn, as its own `fit` does it."""
+    if isinstance(voting, VotingClassifier):
+        if not hasattr(voting, "le_"):
+            voting.le_ = LabelEncoder().fit(classes)
+            voting.classes_ = voting.le_.classes_
+        weights["classes"] = np.arange(len(voting.classes_))
+        y = voting.le_.transform(y)
+    kept = [one for _, one in voting.estimators if one != "drop"]
+    if not hasattr(voting, "estimators_"):
+        voting.estimators_ = [clone(one) for one in kept]
+    for one in voting.estimators_:
+        one.partial_fit(X, y, **weights)
+    fitted = iter(voting.estimators_)
+    voting.named_estimators_ = Bunch(
+        **{n: "drop" if one == "drop" else next(fitted) for n, one in voting.estimators}
+    )
 
 
 def as_dask(values, chunks):

@@ -6,6 +6,7 @@ the block, then transforms it. A step that needs no fit, or is frozen, only tran
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from incremental._estimators.documents import as_list
 from incremental._estimators.float_types import in_its_type
 from incremental._estimators.foreign import tags_of
 from incremental._estimators.older_sklearn import chosen_columns, requires_fit
-from incremental._estimators.traits import traits_of
+from incremental._estimators.traits import partial_fit_of, traits_of
 from incremental._typing import Estimator, Piece
 
 
@@ -50,6 +51,31 @@ def last_step(estimator: Estimator) -> Estimator:
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     return estimator
+
+
+def with_last_step(estimator: Estimator, last: Estimator) -> Any:
+    """Return a pipeline with another last step; that step in place of anything else.
+
+    The steps before are those of the given pipeline, which is not changed.
+    """
+    if not isinstance(estimator, Pipeline):
+        return last
+    changed = copy.copy(estimator)
+    name, step = estimator.steps[-1]
+    changed.steps = [*estimator.steps[:-1], (name, with_last_step(step, last))]
+    return changed
+
+
+def learning_steps(estimator: Estimator) -> list[Any]:
+    """Return the steps before the last one of a pipeline that learn, or must be fitted.
+
+    Empty if the estimator is no pipeline.
+    """
+    return [
+        step
+        for step in steps_before_last(estimator)
+        if not (_is_absent(step) or only_transforms(step))
+    ]
 
 
 def leading_steps(estimator: Estimator) -> list[Estimator]:
@@ -106,7 +132,7 @@ def learn(estimator: Estimator, X: Piece, y: Piece, params: Mapping[str, Any]) -
     TypeError
         If its ``partial_fit`` returns an object other than the estimator.
     """
-    if only_transforms(estimator) and not hasattr(estimator, "partial_fit"):
+    if only_transforms(estimator) and partial_fit_of(estimator) is None:
         return False
     if isinstance(estimator, FrozenEstimator):
         return False
@@ -126,7 +152,8 @@ def learn(estimator: Estimator, X: Piece, y: Piece, params: Mapping[str, Any]) -
         return False
     X, rounded = in_its_type(estimator, X)
     data = (X,) if y is None else (X, y)
-    returned = estimator.partial_fit(*data, **params)
+    partial_fit: Any = partial_fit_of(estimator)
+    returned = partial_fit(*data, **params)
     # Some estimators of scikit-learn return None.
     if returned is not None and returned is not estimator:
         raise TypeError(
@@ -277,16 +304,17 @@ def check_learns(estimator: Estimator) -> None:
             f"{estimator.__name__}. Write `{estimator.__name__}()`."
         )
     if not _is_composite(estimator):
-        if not hasattr(estimator, "partial_fit"):
+        if partial_fit_of(estimator) is None:
             raise TypeError(
                 f"estimator must have `partial_fit`, got {type(estimator).__name__}, "
                 "which has none. Fit it on data in memory and apply it to dask "
                 "collections with `ParallelPostFit(estimator)`, or use a variant that "
                 "learns incrementally."
             )
+        _check_parts(estimator)
         return
     for path, part in _parts(estimator):
-        able = only_transforms(part) or hasattr(part, "partial_fit")
+        able = only_transforms(part) or partial_fit_of(part) is not None
         if not (able or _is_fixed_encoder(part)):
             raise TypeError(
                 f"The step {path!r} ({type(part).__name__}) can neither learn block by "
@@ -296,6 +324,13 @@ def check_learns(estimator: Estimator) -> None:
                 "pipeline around `Incremental` or `ParallelPostFit` steps. Encoders "
                 "need explicit `categories`."
             )
+        _check_parts(part)
+
+
+def _check_parts(bundle: Estimator) -> None:
+    parts = traits_of(bundle).parts
+    if parts is not None:
+        parts.check(bundle)
 
 
 def check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
@@ -344,9 +379,8 @@ def needs_classes(estimator: Estimator) -> bool:
 
 def _parameters(estimator: Any) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of an estimator's ``partial_fit``; {} if it has none."""
-    if not hasattr(estimator, "partial_fit"):
-        return {}
-    return inspect.signature(estimator.partial_fit).parameters
+    partial_fit = partial_fit_of(estimator)
+    return {} if partial_fit is None else inspect.signature(partial_fit).parameters
 
 
 def _learn_steps(

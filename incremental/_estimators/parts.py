@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from incremental._typing import Estimator, Piece
@@ -65,11 +65,35 @@ class Parts(ABC):
         """
 
     @abstractmethod
-    def select(self, targets: Piece, numbers: Sequence[int]) -> Iterator[Piece]:
-        """Yield the targets of the parts of some numbers, each of (n_samples,)."""
+    def select(
+        self,
+        X: Piece,
+        targets: Piece,
+        numbers: Sequence[int],
+        params: Mapping[str, Any],
+    ) -> Iterator[tuple[Piece, Piece]]:
+        """Yield the X and the y that the parts of some numbers learn from.
+
+        Parameters
+        ----------
+        X : array or frame of shape (n_samples, n_features)
+            The X of a batch.
+        targets : array or sparse matrix of n_samples rows
+            As `targets` returned it, for the rows of the batch.
+        numbers : sequence of int
+        params : dict
+            The parameters of the bundle, as for `start`.
+
+        Yields
+        ------
+        X, y : array or frame
+            As many rows of both. A part that gets none learns nothing from the batch.
+        """
 
     @abstractmethod
-    def params(self, params: Mapping[str, Any], number: int) -> dict[str, Any]:
+    def params(
+        self, params: Mapping[str, Any], number: int, part: Estimator
+    ) -> dict[str, Any]:
         """Return the parameters of one part's ``partial_fit``.
 
         Parameters
@@ -78,6 +102,7 @@ class Parts(ABC):
             The parameters of the bundle, as for `start`.
         number : int
             The number of the part.
+        part : estimator
 
         Returns
         -------
@@ -95,4 +120,20 @@ class Parts(ABC):
             The bundle after `start`.
         parts : list of estimator
             All parts, in the order of their numbers, after they have learned.
+        """
+
+    def learner(self, bundle: Estimator) -> Callable[..., Any] | None:
+        """Return how a bundle learns as a whole from a block: its ``partial_fit``.
+
+        None if it cannot. A rule for a type without ``partial_fit`` supplies one.
+        """
+        return getattr(bundle, "partial_fit", None)
+
+    def check(self, bundle: Estimator) -> None:  # noqa: B027
+        """Check that a bundle can learn block by block, if that depends on its parts.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it cannot.
         """

@@ -8,7 +8,13 @@ from functools import partial
 from typing import Any
 
 from incremental._estimators.moments import fit_moments
-from incremental._estimators.sklearn_parts import MultiOutputParts, OneVsRestParts
+from incremental._estimators.sklearn_parts import (
+    MultiOutputParts,
+    OneVsOneParts,
+    OneVsRestParts,
+    VotingClassifierParts,
+    VotingParts,
+)
 from incremental._estimators.traits import Traits, traits_of
 from incremental._typing import Estimator
 
@@ -54,6 +60,10 @@ _TRAITS = {
         "PCA": _MEAN_SCORED,
     },
     "sklearn.dummy": {"DummyClassifier": _MEAN_SCORED},
+    "sklearn.ensemble": {
+        "VotingClassifier": Traits(parts=VotingClassifierParts()),
+        "VotingRegressor": Traits(parts=VotingParts()),
+    },
     "sklearn.linear_model": {
         "PassiveAggressiveClassifier": _IN_ITS_TYPE,
         "PassiveAggressiveRegressor": _IN_ITS_TYPE,
@@ -66,7 +76,10 @@ _TRAITS = {
         "BayesianGaussianMixture": _MEAN_SCORED,
         "GaussianMixture": _MEAN_SCORED,
     },
-    "sklearn.multiclass": {"OneVsRestClassifier": Traits(parts=OneVsRestParts())},
+    "sklearn.multiclass": {
+        "OneVsOneClassifier": Traits(parts=OneVsOneParts()),
+        "OneVsRestClassifier": Traits(parts=OneVsRestParts()),
+    },
     "sklearn.multioutput": {
         "MultiOutputClassifier": replace(_BY_OUTPUT, score="mean"),
         "MultiOutputRegressor": _BY_OUTPUT,

@@ -38,7 +38,8 @@ class Traits:
         The name of a learned attribute. X must have its float type in all blocks
         after the first.
     parts : Parts or None, default=None
-        The rule that divides it into estimators that learn independently.
+        The rule that divides it into estimators that learn independently. For a type
+        without ``partial_fit`` it supplies one.
     fit_fresh : callable or None, default=None
         ``fit_fresh(estimator, X) -> bool`` fits an estimator that is not fitted, and
         whose states merge, as its ``partial_fit`` does but faster. It returns False,
@@ -83,6 +84,7 @@ _to_register = {
     "sklearn.covariance",
     "sklearn.decomposition",
     "sklearn.dummy",
+    "sklearn.ensemble",
     "sklearn.linear_model",
     "sklearn.mixture",
     "sklearn.multiclass",
@@ -172,6 +174,17 @@ def _is_other(estimator: Estimator, known: type, method: str) -> bool:
 def _defined(kind: type, method: str) -> Any:
     # `getattr` would return a new function each time for `available_if` methods.
     return next((vars(k)[method] for k in kind.__mro__ if method in vars(k)), None)
+
+
+def partial_fit_of(estimator: Estimator) -> Callable[..., Any] | None:
+    """Return the function with which an estimator learns from a block.
+
+    It is its ``partial_fit``, or what the rule for its parts supplies; None without
+    either.
+    """
+    own: Callable[..., Any] | None = getattr(estimator, "partial_fit", None)
+    parts = traits_of(estimator).parts if own is None else None
+    return own if parts is None else parts.learner(estimator)
 
 
 def has_callbacks(estimator: object) -> bool:

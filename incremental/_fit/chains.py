@@ -130,13 +130,14 @@ def _parts(
         Makes one fitting of their last states.
     """
     whole = [Chain(fitting, plan.step)]
-    if plan.parts is None:
+    n_threads = plan.blocks.scheduler.n_threads
+    if plan.parts is None or n_threads < 2:
         return whole, _only
     learn, kind = plan.learn, plan.parts
     bundle = rest_after(fitting.estimator, learn.passed)
     row_wise = set(plan.blocks.names) - {"X", "y"}
     parts = kind.start(bundle, learn.params, row_wise, plan.n_outputs)
-    n_chains = min(len(parts), plan.blocks.scheduler.n_threads)
+    n_chains = min(len(parts), n_threads)
     if n_chains < 2:
         return whole, _only
     divide = Divide(kind, _shell(bundle), learn.params)
@@ -170,6 +171,7 @@ def _shell(bundle: Estimator) -> Estimator:
     """Return a bundle without its parts, so that no task has to carry these."""
     shell = copy.copy(bundle)
     shell.estimators_ = []
+    vars(shell).pop("named_estimators_", None)
     return shell
 
 
@@ -237,20 +239,20 @@ class FitParts:
 
     def __call__(self, fitting: Fitting, batch: Block) -> Fitting:
         """Return the fitting after one more batch; its estimator is a list of parts."""
-        targets = self.kind.select(batch[_TARGETS], self.numbers)
+        params = self.learn.params
+        selected = self.kind.select(batch["X"], batch[_TARGETS], self.numbers, params)
         batch = _undivided(batch)
-        fitted = [
-            self._learn(number)(
-                fitting._replace(estimator=part), batch.replace(y=target)
-            )
-            for part, number, target in zip(
-                fitting.estimator, self.numbers, targets, strict=True
-            )
-        ]
-        return fitted[0]._replace(
-            estimator=fitting.estimator, rounded=any(one.rounded for one in fitted)
-        )
+        rounded = fitting.rounded
+        for part, number, (X, y) in zip(
+            fitting.estimator, self.numbers, selected, strict=True
+        ):
+            if n_rows(X):
+                own = fitting._replace(estimator=part)
+                learn = self._learn(number, part)
+                rounded |= learn(own, batch.replace(X=X, y=y)).rounded
+        rows = fitting.n_rows + n_rows(batch["X"])
+        return fitting._replace(n_rows=rows, rounded=rounded)
 
-    def _learn(self, number: int) -> PartialFit:
-        params = self.kind.params(self.learn.params, number)
+    def _learn(self, number: int, part: Estimator) -> PartialFit:
+        params = self.kind.params(self.learn.params, number, part)
         return replace(self.learn, params=params, passed=0)

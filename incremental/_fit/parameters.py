@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from incremental._estimators.composition import last_step
+from incremental._estimators.average import averages
+from incremental._estimators.composition import last_step, learning_steps
+from incremental._estimators.merge import merges
+from incremental._estimators.traits import has_callbacks
 from incremental._predict.by_block import own_score
 from incremental._predict.scorers import as_scorers
 from incremental._typing import Estimator
@@ -113,6 +116,73 @@ def _check_judged(estimator: Estimator) -> None:
             f"tol needs an estimator with a loss or a score, got "
             f"{type(last_step(estimator)).__name__}. Leave tol=None, or pass "
             "early_stopping=True and `scoring`."
+        )
+
+
+def check_replicas(model: Any) -> None:
+    """Check `replicas`.
+
+    Parameters
+    ----------
+    model : Incremental
+
+    Raises
+    ------
+    ValueError
+        If it is no integer of 1 or more, or more than 1 together with callbacks.
+    TypeError
+        If it is more than 1, and the parameters of the estimator cannot be averaged,
+        or a step of the pipeline before the last one learns.
+    """
+    replicas = model.replicas
+    if not _is_count(replicas):
+        raise ValueError(
+            f"replicas must be an integer of 1 or more, got {replicas!r}. It is the "
+            "number of copies that learn from different blocks beside each other."
+        )
+    if replicas == 1:
+        return
+    last = last_step(model.estimator)
+    if merges(last):
+        raise TypeError(
+            f"replicas={replicas} is not for {type(last).__name__}, whose states merge "
+            "exactly: it learns from all blocks in parallel already. Leave replicas=1."
+        )
+    if not averages(last):
+        raise TypeError(
+            f"replicas={replicas} needs an estimator whose parameters can be averaged, "
+            "such as an `SGDClassifier`, got "
+            f"{type(last).__name__}. Leave replicas=1, or register a function for the "
+            "type with `incremental.average.register`."
+        )
+    learning = [type(step).__name__ for step in learning_steps(model.estimator)]
+    if learning:
+        raise TypeError(
+            f"replicas={replicas} needs a pipeline whose steps before the last one do "
+            f"not learn, got {', '.join(learning)}: each replica would learn another "
+            "one. Fit them in a pass of their own, as in `make_pipeline(Incremental("
+            "scaler), Incremental(classifier, replicas=4))`, or freeze them when "
+            "fitted (`sklearn.frozen.FrozenEstimator`)."
+        )
+    if has_callbacks(model) or has_callbacks(last):
+        raise ValueError(
+            f"replicas={replicas} does not go with callbacks, which are told of one "
+            "estimator after each block. Leave replicas=1, or set no callbacks."
+        )
+
+
+def check_enough_blocks(replicas: int, n_blocks: int) -> None:
+    """Check that each replica gets a block.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer blocks to learn from than replicas.
+    """
+    if replicas > max(n_blocks, 1):
+        raise ValueError(
+            f"replicas={replicas} needs at least as many blocks to learn from, got "
+            f"{n_blocks}. Pass replicas={n_blocks} or fewer, or cut X into more blocks."
         )
 
 

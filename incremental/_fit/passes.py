@@ -77,7 +77,7 @@ class Passes:
         says how many blocks of the pass are fitted then, unless `watch` stopped it.
     end_rows : callable
         ``end_rows(progress) -> Fitting`` lets the estimator learn from the rows that
-        wait at the end of a pass.
+        wait at the end of a pass, and averages replicas.
     max_iter : int
         How many passes are made at most.
     shuffle : bool
@@ -214,7 +214,7 @@ class Passes:
             How long the pass took.
         """
         fitting = progress.fitting
-        if fitting.waiting.n_rows or fitting.mixing.shares:
+        if fitting.waiting.n_rows or fitting.mixing.shares or fitting.replicas:
             progress = replace(progress, fitting=self.end_rows(progress))
         if progress.fitting.n_rows == 0:
             raise ValueError("X has no rows in any block; expected at least one.")

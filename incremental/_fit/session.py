@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from incremental._errors import noted
 from incremental._estimators.copying import copy_estimator
-from incremental._fit.chains import arrange
+from incremental._fit.chains import Arrangement, arrange
 from incremental._fit.digests import UNKNOWN
 from incremental._fit.passes import Watch
 from incremental._fit.plan import FitPlan, Options, plan_fit
 from incremental._fit.progress import Progress
+from incremental._fit.replicas import arrange_replicas
 from incremental._fit.step import Fitting
 from incremental._graph.blocks import Blocks
 from incremental._graph.fold import fold
@@ -40,6 +41,8 @@ class FitSession:
         How many blocks are fitted between two checkpoints; None if there are none.
     alone : bool
         Whether no other estimators learn from the same blocks beside this one.
+    replicas : int
+        How many copies of the estimator learn from different blocks.
     """
 
     fresh: Estimator
@@ -48,6 +51,7 @@ class FitSession:
     prefetch: Prefetch = "auto"
     checkpoint_every: int | None = None
     alone: bool = True
+    replicas: int = 1
 
     def run(self, progress: Progress, watch: Watch | None) -> tuple[Fitting, int]:
         """Fit the next blocks of a pass.
@@ -75,7 +79,7 @@ class FitSession:
             left = self.checkpoint_every - progress.n_fitted % self.checkpoint_every
             stop = min(stop, progress.place + left)
         plan = self.plan(progress)
-        pass_ = arrange(plan, self.fresh, progress.fitting, self._expected(progress))
+        pass_ = self._arrange(plan, progress, self._expected(progress))
         order = progress.order[progress.place : stop]
         prefetch, together = self.look_ahead(plan, len(order))
         states = fold(
@@ -124,9 +128,15 @@ class FitSession:
         return max(min(fit // 2, n_blocks // 32), 1)
 
     def end_rows(self, progress: Progress) -> Fitting:
-        """Let the estimator learn from the rows that wait at the end of a pass."""
-        plan = self.plan(progress)
-        return arrange(plan, self.fresh, progress.fitting, None).finish()
+        """End a pass: learn from the rows that wait, and average the replicas."""
+        return self._arrange(self.plan(progress), progress, None).finish()
+
+    def _arrange(
+        self, plan: FitPlan, progress: Progress, expected: bytes | None
+    ) -> Arrangement:
+        if self.replicas == 1:
+            return arrange(plan, self.fresh, progress.fitting, expected)
+        return arrange_replicas(plan, self.fresh, progress, self.replicas, expected)
 
     def plan(self, progress: Progress) -> FitPlan:
         """Return the plan for the current pass."""

@@ -74,6 +74,9 @@ class Fitting(NamedTuple):
     tallies : tuple of Tally
         The scores on batches just before the estimator learned from them, one for
         each scorer. Empty if there are none.
+    replicas : tuple of Fitting
+        The states of the replicas in the current pass. Empty if there are none, and
+        between passes. The counts of each begin at 0 with the pass.
     """
 
     estimator: Any
@@ -87,6 +90,7 @@ class Fitting(NamedTuple):
     waiting: Waiting = Waiting()
     mixing: Mixing = Mixing()
     tallies: tuple[Tally, ...] = ()
+    replicas: tuple[Fitting, ...] = ()
 
     def map_rows(self, function: Callable[[Block], Block]) -> Fitting:
         """Return it with what a function makes of the rows that wait."""

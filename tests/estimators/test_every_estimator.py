@@ -13,6 +13,7 @@ from incremental import Incremental
 from tests.contracts import (
     ESTIMATORS,
     N_ROWS,
+    VOTING,
     as_dask,
     assert_like_the_loop,
     make_data,
@@ -57,7 +58,7 @@ PASSES = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *VOTING], ids=name_of)
 @settings(max_examples=6, deadline=None)
 @given(drawn=PASSES)
 def test_a_fit_is_bit_identical_to_the_plain_loop(estimator, drawn):
@@ -65,7 +66,7 @@ def test_a_fit_is_bit_identical_to_the_plain_loop(estimator, drawn):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *VOTING], ids=name_of)
 @settings(max_examples=40, deadline=None)
 @given(drawn=PASSES)
 def test_many_fits_are_bit_identical_to_the_plain_loop(estimator, drawn):
@@ -89,7 +90,7 @@ def check_one_fit(estimator, chunks, kind, prefetch, seed):
     assert_like_the_loop(wrapper.estimator_, expected, X)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *VOTING], ids=name_of)
 def test_a_fit_in_batches_is_bit_identical_to_the_plain_loop(estimator):
     X, y, params = make_data(estimator)
     chunks = (20, 25, 15)
@@ -99,7 +100,7 @@ def test_a_fit_in_batches_is_bit_identical_to_the_plain_loop(estimator):
     assert_like_the_loop(wrapper.estimator_, expected, X)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *VOTING], ids=name_of)
 def test_a_fit_is_bit_identical_on_each_scheduler(estimator, scheduler):
     X, y, params = make_data(estimator)
     chunks = (20, 25, 0, 15)
@@ -111,7 +112,7 @@ def test_a_fit_is_bit_identical_on_each_scheduler(estimator, scheduler):
     assert_like_the_loop(wrapper.estimator_, expected, X)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *VOTING], ids=name_of)
 def test_partial_fit_continues_as_the_plain_loop_does(estimator):
     X, y, params = make_data(estimator)
     chunks = (20, 25, 15)
@@ -122,7 +123,7 @@ def test_partial_fit_continues_as_the_plain_loop_does(estimator):
     assert_like_the_loop(wrapper.estimator_, expected, X)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *VOTING], ids=name_of)
 def test_every_method_after_the_fit_yields_what_the_estimator_yields(estimator):
     X, y, params = make_data(estimator)
     chunks = (20, 25, 0, 15)

@@ -14,15 +14,20 @@ from dask.utils import key_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
+from sklearn.ensemble import (
+    RandomForestClassifier,
+    VotingClassifier,
+    VotingRegressor,
+)
 from sklearn.linear_model import Perceptron, SGDClassifier, SGDRegressor
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from incremental import Incremental
-from tests.contracts import as_dask, assert_same_state, plain_loop
+from tests.contracts import VOTING, as_dask, assert_same_state, plain_loop, vote
 from tests.estimators.test_merge import chunkings
 from tests.fit.test_checkpoints import interrupted
 from tests.graph.test_fold import Source
@@ -43,11 +48,14 @@ def y(X):
 
 def targets_of(bundle, X):
     """Return targets for each kind of bundle, and the classes to tell it."""
-    if isinstance(bundle, OneVsRestClassifier):
+    by_class = OneVsRestClassifier, OneVsOneClassifier, VotingClassifier
+    if isinstance(bundle, by_class):
         return np.digitize(X[:, 0], [-0.7, 0, 0.7]), {"classes": [0, 1, 2, 3]}
     if isinstance(bundle, MultiOutputClassifier):
         y = np.column_stack([X[:, 0] > 0, X[:, 1] > 0.3, X[:, 2] > -0.3]).astype(int)
         return y, {"classes": [[0, 1]] * 3}
+    if isinstance(bundle, VotingRegressor):
+        return X @ np.arange(4.0), {}
     return X[:, :3] @ np.arange(9.0).reshape(3, 3), {}
 
 
@@ -55,6 +63,10 @@ BUNDLES = [
     OneVsRestClassifier(SGD),
     OneVsRestClassifier(Perceptron(random_state=0)),
     OneVsRestClassifier(GaussianNB()),
+    OneVsOneClassifier(SGD),
+    OneVsOneClassifier(GaussianNB()),
+    VOTING[0],
+    VOTING[2],
     MultiOutputClassifier(SGD),
     MultiOutputClassifier(GaussianNB()),
     MultiOutputRegressor(SGDRegressor(random_state=0)),
@@ -89,7 +101,7 @@ def test_parts_learn_to_the_same_bits_as_the_bundle(
     assert_same_state(wrapper.estimator_, expected)
 
 
-@pytest.mark.parametrize("bundle", BUNDLES[3:], ids=str)
+@pytest.mark.parametrize("bundle", BUNDLES[-3:], ids=str)
 def test_parts_get_the_weights_of_their_rows(bundle, X):
     target, params = targets_of(bundle, X)
     weights = np.linspace(0.1, 1, 60)
@@ -182,15 +194,15 @@ def test_weights_that_a_bundle_does_not_take_are_refused(X, y):
 
 
 def test_weights_of_a_step_reach_the_parts_of_a_bundle_at_the_end(X):
-    target, _ = targets_of(BUNDLES[5], X)
-    pipe = make_pipeline(FunctionTransformer(np.negative), BUNDLES[5])
+    target, _ = targets_of(BUNDLES[-1], X)
+    pipe = make_pipeline(FunctionTransformer(np.negative), BUNDLES[-1])
     weights = np.linspace(0.1, 1, 60)
     name = "multioutputregressor__sample_weight"
     model = Incremental(pipe, shuffle_blocks=False)
     lazy = (as_dask(value, (25, 35)) for value in (X, target, weights))
     X_lazy, y_lazy, weights_lazy = lazy
     model.fit(X_lazy, y_lazy, **{name: weights_lazy})
-    expected = clone(BUNDLES[5])
+    expected = clone(BUNDLES[-1])
     for rows in (slice(0, 25), slice(25, 60)):
         expected.partial_fit(-X[rows], target[rows], sample_weight=weights[rows])
     assert_same_state(model.estimator_[-1], expected)
@@ -298,3 +310,140 @@ def test_a_fit_of_parts_goes_on_from_a_checkpoint(stop_after, X, y, tmp_path):
     interrupted(make(tmp_path), stop_after, *data)
     resumed = make(tmp_path).fit(*data)
     assert_same_state(resumed.estimator_, make().fit(*data).estimator_)
+
+
+def test_a_pair_whose_classes_are_in_no_block_learns_nothing(X, y):
+    few = np.where(y == "d", "c", y)
+    codes = np.searchsorted(LABELS, few)
+    bundle = OneVsOneClassifier(SGD)
+    model = Incremental(bundle, classes=[0, 1, 2, 3], shuffle_blocks=False)
+    order = np.argsort(codes)
+    model.fit(as_dask(X[order], (20,) * 3), as_dask(codes[order], (20,) * 3))
+    params = {"classes": [0, 1, 2, 3]}
+    expected = plain_loop(bundle, X[order], codes[order], params, (20,) * 3)
+    assert_same_state(model.estimator_, expected)
+
+
+def test_one_vs_one_knows_the_columns_of_a_frame(X, y):
+    codes = pd.Series(np.searchsorted(LABELS, y), name="y")
+    frame = pd.DataFrame(X, columns=list("pqrs"))
+    lazy = [dd.from_pandas(one, npartitions=2) for one in (frame, codes)]
+    bundle = OneVsOneClassifier(SGD)
+    model = Incremental(bundle, shuffle_blocks=False)
+    assert calls_of(lambda: model.fit(*lazy, classes=range(4)))["partial_fit"] == 2 * 4
+    expected = clone(bundle)
+    for rows in (slice(0, 30), slice(30, 60)):
+        expected.partial_fit(frame.iloc[rows], codes.iloc[rows], range(4))
+    assert list(model.estimator_.feature_names_in_) == list("pqrs")
+    for name, value in vars(expected).items():
+        assert_same_state(getattr(model.estimator_, name), value, name)
+
+
+def test_one_vs_one_of_two_classes_learns_as_a_whole(X):
+    y = (X[:, 0] > 0).astype(int)
+    bundle = OneVsOneClassifier(SGD)
+    model = Incremental(bundle, shuffle_blocks=False)
+    data = as_dask(X, (30, 30)), as_dask(y, (30, 30))
+    assert calls_of(lambda: model.fit(*data))["partial_fit"] == 2
+    expected = plain_loop(bundle, X, y, {"classes": [0, 1]}, (30, 30))
+    assert_same_state(model.estimator_, expected)
+
+
+def test_a_voting_classifier_has_what_its_own_fit_gives_it(X, y):
+    soft = VOTING[1]
+    model = Incremental(soft).fit(as_dask(X**2, (30, 30)), as_dask(y, (30, 30)))
+    plain = clone(soft).fit(X**2, y)
+    assert list(vars(model.estimator_)) == list(vars(plain))
+    assert list(model.estimator_.named_estimators_) == ["bayes", "counts"]
+    for method in ("predict", "predict_proba", "transform"):
+        received = getattr(model, method)(as_dask(X**2, (60,)))
+        wanted = getattr(model.estimator_, method)(X**2)
+        np.testing.assert_array_equal(received.compute(), wanted)
+
+
+def test_a_voting_classifier_learns_text_labels_as_numbers(X, y):
+    model = Incremental(VOTING[0], shuffle_blocks=False)
+    model.fit(as_dask(X, (30, 30)), as_dask(y, (30, 30)))
+    assert list(model.classes_) == LABELS
+    assert list(model.estimator_.estimators_[0].classes_) == [0, 1, 2, 3]
+    expected = plain_loop(VOTING[0], X, y, {"classes": LABELS}, (30, 30))
+    assert_same_state(model.estimator_, expected)
+
+
+def test_voting_estimators_get_the_weights_of_their_rows(X, y):
+    weights = np.linspace(0.1, 1, 60)
+    model = Incremental(VOTING[0], shuffle_blocks=False, classes=LABELS)
+    lazy = [as_dask(value, (25, 35)) for value in (X, y, weights)]
+    model.fit(*lazy[:2], sample_weight=lazy[2])
+    expected = clone(VOTING[0])
+    for rows in (slice(0, 25), slice(25, 60)):
+        vote(expected, X[rows], y[rows], LABELS, sample_weight=weights[rows])
+    assert_same_state(model.estimator_, expected)
+
+
+def test_voting_estimators_learn_as_the_last_step_of_a_pipeline(X, y):
+    pipe = make_pipeline(StandardScaler(), VOTING[0])
+    model = Incremental(pipe, shuffle_blocks=False, classes=LABELS, max_iter=2)
+    model.fit(as_dask(X, (30, 30)), as_dask(y, (30, 30)))
+    scaler, expected = StandardScaler(), clone(VOTING[0])
+    for learns in (True, False):
+        for rows in (slice(0, 30), slice(30, 60)):
+            if learns:
+                scaler.partial_fit(X[rows])
+            vote(expected, scaler.transform(X[rows]), y[rows], LABELS)
+    assert_same_state(model.estimator_[-1], expected)
+
+
+def test_voting_estimators_may_be_pipelines(X):
+    y = X @ np.arange(4.0)
+    pipe = make_pipeline(StandardScaler(), SGDRegressor(random_state=0))
+    voting = VotingRegressor([("pipe", pipe), ("sgd", SGDRegressor(random_state=1))])
+    model = Incremental(voting, shuffle_blocks=False)
+    model.fit(as_dask(X, (30, 30)), as_dask(y, (30, 30)))
+    alone = Incremental(pipe, shuffle_blocks=False)
+    alone.fit(as_dask(X, (30, 30)), as_dask(y, (30, 30)))
+    assert_same_state(model.estimator_.estimators_[0], alone.estimator_)
+
+
+def test_voting_of_data_in_memory_learns_too(X, y):
+    model = Incremental(VOTING[0]).fit(X, y)
+    expected = plain_loop(VOTING[0], X, y, {"classes": LABELS}, (60,))
+    assert_same_state(model.estimator_, expected)
+
+
+@pytest.mark.parametrize(
+    ("voting", "error", "message"),
+    [
+        (
+            VotingClassifier([("sgd", SGD), ("rf", RandomForestClassifier())]),
+            TypeError,
+            "must have `partial_fit`, got RandomForestClassifier",
+        ),
+        (VotingClassifier([("sgd", "drop")]), ValueError, "All estimators are dropped"),
+        (
+            VotingClassifier([("sgd", SGD)], weights=[1, 2]),
+            ValueError,
+            "weights must have one for each of the 1 estimators, got 2",
+        ),
+        (
+            VotingClassifier([("sgd", SGDRegressor())]),
+            ValueError,
+            "should be a classifier",
+        ),
+    ],
+)
+def test_voting_that_cannot_learn_is_refused_before_anything_is_read(
+    voting, error, message
+):
+    source = Source(3)
+    with pytest.raises(error, match=message):
+        Incremental(voting).fit(source.array, da.zeros(30, chunks=10))
+    assert not source.reads
+
+
+def test_voting_refuses_other_classes_in_a_later_fit(X, y):
+    model = Incremental(VOTING[0])
+    data = as_dask(X, (30, 30)), as_dask(y, (30, 30))
+    model.partial_fit(*data, classes=LABELS)
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        model.partial_fit(*data, classes=[*LABELS, "e"])
