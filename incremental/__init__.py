@@ -4,6 +4,7 @@ import importlib.metadata
 import warnings
 
 from incremental._block_k_fold import BlockKFold
+from incremental._blocks.counted import CountedFrame
 from incremental._cross_val_predict import cross_val_predict
 from incremental._cross_validate import cross_validate
 from incremental._estimators.average import average
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BlockKFold",
+    "CountedFrame",
     "HyperbandSearchCV",
     "Incremental",
     "IncrementalSearchCV",

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.model_selection import KFold
 
 from incremental._blocks.collections import as_collection, is_lazy
+from incremental._blocks.counted import CountedFrame
 from incremental._estimators.sklearn_types import BaseCrossValidator
 from incremental._search.folds import too_few_blocks
 
@@ -141,15 +142,17 @@ def _lengths(X: Any, y: Any) -> tuple[int, ...]:
         As `BlockKFold.split` does.
     """
     for name, value in {"X": X, "y": y}.items():
-        if value is None or not is_lazy(value):
+        if value is None or isinstance(value, CountedFrame) or not is_lazy(value):
             continue
         one = as_collection(value)
         if one.has_index or not one.is_table:
             raise TypeError(
                 f"{name} is a {one.describe()}, of which scikit-learn cannot take "
                 "rows; expected a dask array. Call `incremental.cross_validate`, which "
-                f"takes it, or pass an array: `{name}.to_dask_array(lengths=True)`."
+                f"takes it. Or pass `CountedFrame({name})` for a dataframe, or an array."
             )
+    if isinstance(X, CountedFrame):
+        return X.lengths
     if not is_lazy(X):
         raise ValueError(
             f"X is in memory ({type(X).__name__}), a single block; expected a dask "

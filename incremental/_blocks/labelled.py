@@ -14,6 +14,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from incremental._blocks.counted import without_lengths
 from incremental._typing import Data
 
 
@@ -25,7 +26,9 @@ def is_labelled(value: Data) -> bool:
 
 
 def without_labels(value: Data) -> Data:
-    """Return the array in an object of xarray; any other value as it is.
+    """Return the array in an object of xarray, or the dataframe in a `CountedFrame`.
+
+    Any other value is returned as it is.
 
     Nothing is read: a lazy array stays lazy.
 
@@ -43,7 +46,7 @@ def without_labels(value: Data) -> Data:
         If the variables of a ``Dataset`` are not all along one dimension.
     """
     if not is_labelled(value):
-        return value
+        return without_lengths(value)
     if not _is_table(value):
         return _array(value)
     variables = list(value.data_vars.values())
