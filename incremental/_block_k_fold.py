@@ -149,7 +149,7 @@ def _lengths(X: Any, y: Any) -> tuple[int, ...]:
             raise TypeError(
                 f"{name} is a {one.describe()}, of which scikit-learn cannot take "
                 "rows; expected a dask array. Call `incremental.cross_validate`, which "
-                f"takes it. Or pass `CountedFrame({name})` for a dataframe, or an array."
+                f"takes it, or pass `CountedFrame({name})` of a dataframe."
             )
     if isinstance(X, CountedFrame):
         return X.lengths

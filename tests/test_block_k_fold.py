@@ -145,7 +145,7 @@ def test_splitting_reads_nothing():
 
 def test_dataframes_are_refused_with_the_way_out(no_compute):
     frame = make_frame(6)
-    with pytest.raises(TypeError, match=r"X is a dask DataFrame.*to_dask_array"):
+    with pytest.raises(TypeError, match=r"X is a dask DataFrame.*CountedFrame\(X\)"):
         next(BlockKFold(3).split(frame))
     X, _ = ids()
     with pytest.raises(TypeError, match=r"y is a dask Series.*cross_validate"):

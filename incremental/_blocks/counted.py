@@ -89,7 +89,7 @@ class CountedFrame:
         return sum(self.lengths)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        """Compute the values. scikit-learn asks for those of y, to encode its labels."""
+        """Compute the values. scikit-learn asks for those of y, to encode labels."""
         return np.asarray(self.frame.compute(), dtype=dtype)
 
     def __getitem__(self, rows: Any) -> Data:

@@ -1,5 +1,7 @@
 """Dataframes of which scikit-learn's tools take rows."""
 
+from itertools import pairwise
+
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
@@ -25,7 +27,7 @@ def parts():
     stops = np.cumsum([0, *LENGTHS])
     rows = np.arange(stops[-1])
     whole = pd.DataFrame({"id": rows, "k": rows % 7, "y": rows % 2})
-    return [whole[a:b] for a, b in zip(stops, stops[1:], strict=False)]
+    return [whole[a:b] for a, b in pairwise(stops)]
 
 
 @pytest.fixture
@@ -140,7 +142,10 @@ def test_predictions_are_never_of_other_rows(frame):
 
 @pytest.mark.parametrize("rows", [[0, 1], [*range(5, 17)][::-1], [29, 30], [3.0]])
 def test_parts_of_partitions_are_refused(rows, frame, no_compute):
-    with pytest.raises(ValueError, match=r"whole partitions [^B]* BlockKFold|whole partitions .*cv=BlockKFold"):
+    with pytest.raises(
+        ValueError,
+        match=r"whole partitions [^B]* BlockKFold|whole partitions .*cv=BlockKFold",
+    ):
         CountedFrame(frame, LENGTHS)[rows]
 
 
