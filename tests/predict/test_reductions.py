@@ -358,3 +358,23 @@ def test_many_distinct_rows_stay_right():
 def test_values_that_do_not_compare_are_all_kept():
     pieces = [np.array([[1], [2]], dtype=object)[:, 0], np.array([{}, {}])]
     assert distinct_rows(pieces)[0] is None
+
+
+def test_only_these_scorers_of_scikit_learn_gather():
+    gathering = {
+        name
+        for name in get_scorer_names()
+        for scorer in [get_scorer(name)]
+        if reduction_of(scorer._score_func, scorer._kwargs, np.arange(2)) is None
+    }
+    assert gathering == {
+        "average_precision",
+        "d2_absolute_error_score",
+        "neg_median_absolute_error",
+        "roc_auc",
+        "roc_auc_ovo",
+        "roc_auc_ovo_weighted",
+        "roc_auc_ovr",
+        "roc_auc_ovr_weighted",
+        "top_k_accuracy",
+    }
