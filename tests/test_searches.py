@@ -646,3 +646,23 @@ def test_searches_are_cloned_and_are_what_they_search():
     assert search.__sklearn_tags__().estimator_type == "classifier"
     with pytest.raises(AttributeError):
         search.best_score_  # noqa: B018
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lazy", [True, False])
+def test_batches_within_blocks_on_each_scheduler(lazy, arrays, data, scheduler):
+    def searched():
+        wrapper = Incremental(SGD, batch_size=4, shuffle_blocks=False)
+        parameters = {"estimator__alpha": [0.01, 0.1, 1.0]}
+        search = halving(wrapper, parameters, n_initial_iter=1)
+        return search.fit(*(data if lazy else arrays))
+
+    search = searched()
+    with dask.config.set(scheduler="synchronous"):
+        expected = searched()
+    assert list(search.cv_results_["partial_fit_calls"]) == list(
+        expected.cv_results_["partial_fit_calls"]
+    )
+    assert_same_state(
+        search.best_estimator_.estimator_, expected.best_estimator_.estimator_
+    )
