@@ -53,6 +53,7 @@ class Done(NamedTuple):
     """What one run took, how many blocks it read, and what tells its result."""
 
     seconds: float
+    cpu: float
     n_read: int
     result: list[float]
 
@@ -173,10 +174,15 @@ def run_once(name: str, folder: Path) -> Done:
     variant = VARIANTS[name]
     where = folder / "searches" if variant.searches else folder
     X, y = read(where / "data", frames=False)
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _cpu()
     with dask.config.set(scheduler="threads"):
         n_read, result = variant.run(X, y)
-    return Done(time.perf_counter() - start, n_read, result)
+    return Done(time.perf_counter() - start, _cpu() - before, n_read, result)
+
+
+def _cpu() -> float:
+    """Return the seconds of all cores so far, with those of processes that ended."""
+    return sum(os.times()[:4])
 
 
 def run_in_process(name: str, folder: Path) -> Done:
@@ -201,18 +207,18 @@ def run(rows: int, runs: int, folder: Path, only: str = "") -> dict[str, list[Do
         for name in names if number % 2 == 0 else reversed(names):
             results[name].append(run_in_process(name, folder))
     print(f"{rows:,} x {len(FEATURES)}, {rows // 5:,} for searches; {runs} runs")
-    print(f"{'':<36} seconds  blocks read  ratios")
+    print(f"{'':<36} seconds  of all cores  blocks read  ratios of seconds")
     for name in names:
         _report(name, results)
     return results
 
 
 def _report(name: str, results: dict[str, list[Done]]) -> None:
-    seconds = _median(results[name])
+    seconds, cpu = _median(results[name]), median(one.cpu for one in results[name])
     peers = [peer for peer in VARIANTS[name].peers if peer in results]
     ratios = "  ".join(f"{seconds / _median(results[peer]):.2f}" for peer in peers)
     n_read = results[name][0].n_read
-    print(f"{name:<36} {seconds:>7.2f}  {n_read:>11}  {ratios}".rstrip())
+    print(f"{name:<36} {seconds:>7.2f}  {cpu:>12.2f}  {n_read:>11}  {ratios}".rstrip())
     for peer in peers if not VARIANTS[name].searches else ():
         if results[peer][0].result != results[name][0].result:
             print(f"  its coefficients differ from those of {peer!r}")
