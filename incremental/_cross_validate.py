@@ -50,6 +50,7 @@ def cross_validate(
     The models of all folds learn beside each other. Each block is read once for all
     of them, and once more to be scored. A model passes over the blocks that it is
     scored on, and ends in the same bits as in a fit on the others in the same order.
+    Each read of a block has to yield the same rows.
 
     Parameters
     ----------
