@@ -8,7 +8,7 @@ a scorer computes, and which methods it calls. Tested with scikit-learn 1.6 and 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
@@ -160,11 +160,6 @@ def _metric_of_block(
         return 0.0
 
     weight = {name: block[name] for name in ("sample_weight",) if name in block}
-    if weight and not takes_weight(scorer):
-        raise TypeError(
-            f"{scorer!r} takes no sample_weight. Leave it out, or pass another "
-            "`scoring`."
-        )
     noting = make_scorer(
         note, response_method=scorer._response_method, **scorer._kwargs
     )
@@ -186,6 +181,21 @@ def takes_weight(scorer: Scorer) -> bool:
     return any(
         one.name == "sample_weight" or one.kind is one.VAR_KEYWORD for one in params
     )
+
+
+def check_weights(scorer: Scorer, given: Container[str]) -> None:
+    """Check that a scorer gets no weights if it takes none.
+
+    Raises
+    ------
+    TypeError
+        If it gets some.
+    """
+    if "sample_weight" in given and not takes_weight(scorer):
+        raise TypeError(
+            f"{scorer!r} takes no sample_weight. Leave it out, or pass another "
+            "`scoring`."
+        )
 
 
 def says_what_it_calls(scorer: Scorer) -> bool:

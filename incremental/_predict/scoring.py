@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from incremental._graph.fold import map_blocks, map_each_block, reduce_blocks
 from incremental._predict.by_block import (
     RESPONSES,
     ByBlock,
+    check_weights,
     own_score,
     responses,
     says_what_it_calls,
@@ -64,19 +65,30 @@ class _Asked(NamedTuple):
     gathered: list[str]
 
     @classmethod
-    def of(cls, estimator: Estimator, scorers: Scorers, *, has_y: bool) -> _Asked:
+    def of(
+        cls, estimator: Estimator, scorers: Scorers, given: Container[str]
+    ) -> _Asked:
         """Find out what to ask.
+
+        Parameters
+        ----------
+        estimator : estimator
+        scorers : Scorers
+        given : container of str
+            The names of what the scorers get.
 
         Raises
         ------
         TypeError
             If the estimator's own score is asked for, and is not known to be computed
-            block by block.
+            block by block. Also if a single scorer takes no weights, and gets some.
         ValueError
             If its own score needs y, and there is none.
         """
         by_block, gathered = {}, []
         for name, scorer in scorers.by_name.items():
+            if scorer is not None and not scorers.several:
+                check_weights(scorer, given)
             found = (
                 own_score(estimator)
                 if scorer is None
@@ -84,7 +96,7 @@ class _Asked(NamedTuple):
             )
             if found is not None:
                 by_block[name] = found
-                if found.needs_y and not has_y:
+                if found.needs_y and "y" not in given:
                     raise ValueError("score requires y to be passed, but y is None.")
             elif scorer is not None:
                 gathered += responses(scorer, estimator)
@@ -206,7 +218,7 @@ def score_collections(
     ValueError
         If there are no rows, or if y is needed and None.
     """
-    asked = _Asked.of(estimator, scorers, has_y="y" in rows)
+    asked = _Asked.of(estimator, scorers, rows)
     blocks = read_blocks(rows)
     parts = map_blocks(blocks, configured(asked.of_block), name="score")
     on_blocks = OnBlocks(estimator, blocks, X=X, wrapper=wrapper)
@@ -238,12 +250,16 @@ def score_held_out(
     dict of str to float
         By the names of the scorers.
     """
-    asked = _Asked.of(estimator, scorers, has_y="y" in blocks.names)
+    asked = _Asked.of(estimator, scorers, _names_for_scorers(blocks))
     function = configured(partial(_without_weights, asked))
     parts = map_blocks(blocks, function, name="score", order=order)
     on_blocks = OnBlocks(estimator, blocks, order)
     scores = asked.finish(parts, None, on_blocks)
     return {name: float(score) for name, score in scores.items()}
+
+
+def _names_for_scorers(blocks: Blocks) -> list[str]:
+    return [name for name in blocks.names if name in ("X", "y")]
 
 
 def _without_weights(asked: _Asked, block: Block) -> Any:
@@ -297,8 +313,8 @@ def score_many(
     list of Scored
         In the order of the estimators.
     """
-    has_y = "y" in blocks.names
-    asked = [_Asked.of(one, scorers, has_y=has_y) for one in estimators]
+    given = _names_for_scorers(blocks)
+    asked = [_Asked.of(one, scorers, given) for one in estimators]
     at_position: defaultdict[int, list[int]] = defaultdict(list)
     for number, order in enumerate(orders):
         for position in order:
@@ -398,7 +414,7 @@ def lazy_scores(
                     f"{scorer!r}. Pass a name or what `make_scorer` returns as "
                     "`scoring`, or leave compute=True."
                 )
-        asked = _Asked.of(estimator, scorers, has_y="y" in rows)
+        asked = _Asked.of(estimator, scorers, rows)
         scores = reduce_blocks(
             read_blocks(rows),
             configured(asked.of_block),
