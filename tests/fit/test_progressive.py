@@ -77,7 +77,7 @@ def progressive(model):
     return [record["progressive_score"] for record in model.history_]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     chunks=chunkings(60),
     batch_size=st.sampled_from([None, 7]),
