@@ -105,6 +105,7 @@ def hyperband(X: Any, y: Any) -> Result:
 
 def in_memory_search(X: Any, y: Any) -> Result:
     import dask
+    from joblib.externals.loky import get_reusable_executor
     from scipy.stats import loguniform
     from sklearn.model_selection import PredefinedSplit, RandomizedSearchCV
 
@@ -123,6 +124,8 @@ def in_memory_search(X: Any, y: Any) -> Result:
         n_jobs=os.cpu_count(),
     )
     search.fit(*dask.compute(X, y))
+    # Only then do the processes count as ended.
+    get_reusable_executor().shutdown(wait=True)
     return n_blocks, [float(search.best_score_)]
 
 
