@@ -1,5 +1,7 @@
 """Splits: each row in one part, with its own target and weight."""
 
+import pickle
+
 import dask
 import dask.array as da
 import dask.bag as db
@@ -98,6 +100,19 @@ def test_parts_are_of_the_kind_of_the_collection(by):
     whole = frame.compute()
     computed = [one.compute() for one in parts[:2]]
     assert pd.concat(computed).sort_index().equals(whole.sort_index())
+
+
+def test_dask_does_not_look_into_the_tasks_of_a_dataframe_to_name_it(monkeypatch):
+    frame = make_frame(4)
+    looked = []
+    monkeypatch.setattr(
+        "dask._task_spec.Task.__dask_tokenize__",
+        lambda task: looked.append(task) or ("task", id(task)),
+    )
+    train, test = train_test_split(frame)
+    assert not looked
+    assert train._name != test._name
+    assert pickle.loads(pickle.dumps(train)).compute().equals(train.compute())
 
 
 @BY
