@@ -71,7 +71,8 @@ _METHODS: dict[str, tuple[str, ...]] = {
     "row_local": ("transform",),
     # scikit-learn's SGD models do the work in `_partial_fit`.
     "learns_row_by_row": ("partial_fit", "_partial_fit"),
-    "parts": ("partial_fit",),
+    # A rule may supply a `partial_fit` that does what `fit` does.
+    "parts": ("partial_fit", "fit"),
     "fit_fresh": ("partial_fit",),
     "least_rows": ("partial_fit",),
     "score": ("score", "score_samples"),

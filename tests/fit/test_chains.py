@@ -441,6 +441,15 @@ def test_voting_that_cannot_learn_is_refused_before_anything_is_read(
     assert not source.reads
 
 
+def test_voting_with_a_fit_of_its_own_is_refused(X, y):
+    class Own(VotingClassifier):
+        def fit(self, X, y):
+            return self
+
+    with pytest.raises(TypeError, match="must have `partial_fit`, got Own"):
+        Incremental(Own([("sgd", SGD)])).fit(as_dask(X, (30, 30)), as_dask(y, (30, 30)))
+
+
 def test_voting_refuses_other_classes_in_a_later_fit(X, y):
     model = Incremental(VOTING[0])
     data = as_dask(X, (30, 30)), as_dask(y, (30, 30))
