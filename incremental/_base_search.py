@@ -21,7 +21,10 @@ from sklearn.utils import check_random_state
 from incremental._blocks.collections import as_collection, check_kinds, is_lazy
 from incremental._blocks.labelled import all_without_labels, feature_labels
 from incremental._estimators.float_types import warn_of_rounding
+from incremental._estimators.sklearn_types import CallbackSupportMixin, with_callbacks
+from incremental._estimators.traits import has_callbacks
 from incremental._fit.batches import rows_of_batch
+from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import (
     Checkpoints,
     describe_rows,
@@ -59,7 +62,7 @@ _OF_THE_SEARCH: Mapping[str, Any] = {
 _WITHOUT_EFFECT = {"verbose", "checkpoint", "checkpoint_every", "keep_checkpoint"}
 
 
-class BaseSearch(ParallelPostFit):
+class BaseSearch(CallbackSupportMixin, ParallelPostFit):
     """What the searches have in common: all but their schedule."""
 
     _routes = {"fit": "partial_fit", "score": "score"}  # noqa: RUF012
@@ -107,6 +110,7 @@ class BaseSearch(ParallelPostFit):
         """The best candidate: an `Incremental` if `estimator` is one."""
         return self.estimator_
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Search for the best parameters.
 
@@ -155,10 +159,13 @@ optional
                 check_digests(search.stream.blocks, state.digests)
             elif checkpoints is not None:
                 state.digests = _digests(search)
-            search.run(state)
+            tasks = FitTasks(self, len(search.rungs), X, y)
+            watched = tasks if has_callbacks(self) else None
+            replace(search, tasks=watched).run(state)
             if checkpoints is not None:
                 checkpoints.mark_finished(state, keep=self.keep_checkpoint)
             self._tell_of_failures(state.candidates)
+            tasks.end_fit(self._winner(state)[1].progress.fitting)
             self._commit(state, wrappers, labels)
             if checkpoints is not None:
                 checkpoints.finish(keep=self.keep_checkpoint)
@@ -246,10 +253,8 @@ optional
         labels : list of str or None
             The features of X, if it is of xarray.
         """
-        main = self._scorers().main
-        results = results_of(state.candidates)
-        best = int(results[f"rank_test_{main}"].argmin())
-        winner, wrapper = state.candidates[best], wrappers[best]
+        results, winner = self._winner(state)
+        best, wrapper = winner.number, wrappers[winner.number]
         progress = winner.progress
         if progress.fitting.rounded:
             warn_of_rounding()
@@ -270,6 +275,12 @@ optional
         }
         # All attributes change in one call, which nothing can interrupt.
         self.__dict__.update(found)
+
+    def _winner(self, state: SearchState) -> tuple[dict[str, Any], Candidate]:
+        """Return ``cv_results_``, and the candidate that is the best."""
+        results = results_of(state.candidates)
+        best = int(results[f"rank_test_{self._scorers().main}"].argmin())
+        return results, state.candidates[best]
 
     def _open_checkpoints(
         self, X: Any, y: Any, params: Mapping[str, Any]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import wraps
-from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from sklearn.base import clone
@@ -596,7 +595,8 @@ optional
     if not TYPE_CHECKING:  # else a type checker would accept any misspelt method
 
         def __getattr__(self, name: str) -> Any:
-            method = getattr_static(type(self), name, None)
+            defined = (vars(kind) for kind in type(self).__mro__)
+            method = next((own[name] for own in defined if name in own), None)
             if method is not None:
                 # Python asks here after the method has said why it is not available.
                 # Ask it again, so that it says so to the caller.

@@ -657,3 +657,9 @@ def test_a_fitted_estimator_without_attributes_in_underscores_is_applied(kind, d
     assert model.score(X, y) == fitted.score(*data)
     with pytest.raises(NotFittedError, match="Unconventional"):
         ParallelPostFit(Unconventional()).predict(X)
+
+
+def test_a_wrapper_has_no_attributes_of_its_class_alone():
+    wrapper = ParallelPostFit(LogisticRegression())
+    assert getattr(wrapper, "__name__", None) is None
+    assert not hasattr(wrapper, "mro")

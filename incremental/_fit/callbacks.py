@@ -29,13 +29,14 @@ class FitTasks:
     """An observer that tells scikit-learn's callbacks of a fit.
 
     To them the fit is a task. Its passes are tasks in it, and their blocks in these.
+    A search has rungs in place of passes, without tasks for their blocks.
 
     Parameters
     ----------
-    estimator : Incremental
+    estimator : Incremental or search
         The wrapper that is being fitted and has the callbacks.
     max_iter : int
-        How many passes the fit makes at most.
+        How many passes the fit makes at most, or how many rungs the search has.
     X, y : array-like or collection
         The arguments of the fit. Callbacks get X as it is, and y computed. The
         predictions that scorers ask for are computed too, from the same blocks as
@@ -82,6 +83,25 @@ class FitTasks:
     def end_pass(self, progress: Progress) -> bool:
         """End the task of a pass; return whether to stop."""
         return self._end(self._pass, lambda: progress.fitting.estimator, on_data=True)
+
+    def skip_rungs(self, count: int) -> None:
+        """Count rungs that were over before the search was resumed."""
+        for _ in range(count):
+            self._fit.subcontext(task_name="rung")
+
+    def begin_rung(self) -> None:
+        """Begin the task of a rung: candidates learn, and are scored."""
+        self._pass = self._begin(self._fit, "rung")
+
+    def end_rung(self, load: Callable[[], Estimator]) -> bool:
+        """End the task of a rung; return whether to stop.
+
+        Parameters
+        ----------
+        load : callable
+            ``load()`` returns the best candidate so far.
+        """
+        return self._end(self._pass, load, on_data=True)
 
     def end_fit(self, fitting: Fitting) -> None:
         """End the task of the fit."""

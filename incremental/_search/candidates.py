@@ -70,6 +70,11 @@ class Candidate:
         """Its last score, by the scorer that decides."""
         return float(self.history[-1]["score"])
 
+    @property
+    def is_unscored(self) -> bool:
+        """Whether it has learned since it was last scored, or was never scored."""
+        return not self.history or self.history[-1]["partial_fit_calls"] != self.calls
+
     def finished(self) -> Fitting:
         """Return what it would be if it stopped now, when no row waits any longer."""
         fitting = self.progress.fitting

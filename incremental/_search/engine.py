@@ -6,8 +6,10 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from incremental._errors import noted
+from incremental._fit.callbacks import FitTasks
 from incremental._fit.checkpoints import Checkpoints
 from incremental._fit.step import Fitting
 from incremental._predict.scorers import Scorers
@@ -16,6 +18,7 @@ from incremental._search.candidates import Candidate, SearchState
 from incremental._search.schedules import Bracket
 from incremental._search.stream import Position, Run, Stream
 from incremental._search.together import learn_together
+from incremental._typing import Estimator
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Search:
         Whether to print a line for each rung.
     checkpoints : Checkpoints or None
         None if there are none.
+    tasks : FitTasks or None
+        What tells callbacks of the rungs; None if there are none.
     """
 
     brackets: Sequence[Bracket]
@@ -51,22 +56,34 @@ class Search:
     tol: float = 0.0
     verbose: int = 0
     checkpoints: Checkpoints | None = None
+    tasks: FitTasks | None = None
+
+    @property
+    def rungs(self) -> list[int]:
+        """After how many blocks or batches candidates are scored, in order."""
+        return sorted({rung.calls for one in self.brackets for rung in one.rungs})
 
     def run(self, state: SearchState) -> None:
         """Let candidates learn until all are over. The state is changed."""
         began = time.perf_counter() - state.seconds
         if self.checkpoints is not None:
             self.checkpoints.begin_pass(state)
-        rungs = {rung.calls for one in self.brackets for rung in one.rungs}
-        for calls in sorted(rung for rung in rungs if rung > state.decided):
+        left = [calls for calls in self.rungs if calls > state.decided]
+        if self.tasks is not None:
+            self.tasks.skip_rungs(len(self.rungs) - len(left))
+        for calls in left:
             going = [one for one in state.candidates if not one.over]
             if not going:
                 return
+            if self.tasks is not None:
+                self.tasks.begin_rung()
             self._learn(state, going, calls, began)
             state.n_read += self._decide(going, calls, began)
             state.decided = calls
             if self.verbose:
                 self._tell(state, going, time.perf_counter() - began)
+            if self.tasks is not None and self.tasks.end_rung(partial(_best, state)):
+                self._stop(going, began)
             self._save(state, began)
 
     def _learn(
@@ -212,6 +229,16 @@ class Search:
             one.seconds = 0.0
         return fittings
 
+    def _stop(self, going: Sequence[Candidate], began: float) -> None:
+        """End all candidates, each scored as it is now."""
+        left = [one for one in going if not one.over]
+        fittings = self._score([one for one in left if one.is_unscored], began)
+        for one in left:
+            one.over = True
+            if one.error is None:
+                fitting = fittings.get(one.number) or one.finished()
+                one.progress = replace(one.progress, fitting=fitting)
+
     def _is_stale(self, one: Candidate) -> bool:
         """Tell whether a score has not risen enough over the last blocks."""
         if self.patience is None:
@@ -235,6 +262,15 @@ class Search:
             f"{left} go on, {state.n_read:,} blocks read, best score {best:.6g}, "
             f"{seconds:.1f} s"
         )
+
+
+def _best(state: SearchState) -> Estimator:
+    """Return the best candidate so far, as if it stopped now."""
+    scored = [one for one in state.candidates if one.history and one.error is None]
+    if not scored:
+        raise ValueError("No candidate has a score: all that were scored have failed.")
+    best: Estimator = max(scored, key=_merit).finished().estimator
+    return best
 
 
 def _merit(one: Candidate) -> tuple[bool, float]:
