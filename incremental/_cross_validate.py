@@ -48,7 +48,8 @@ def cross_validate(
     """Score an estimator by cross-validation, whose folds are whole blocks.
 
     The models of all folds learn beside each other. Each block is read once for all
-    of them, and once more to be scored. A model passes over the blocks that it is
+    of them, and once more to be scored. If the classes are not given, y is read before
+    to find them. A model passes over the blocks that it is
     scored on, and ends in the same bits as in a fit on the others in the same order.
     Each read of a block has to yield the same rows.
 
@@ -302,10 +303,11 @@ def _score(
             [getattr(one.fold, kind) for kind in kinds for one in able],
             may_fail=not isinstance(error_score, str),
         )
-    errors = Counter(one.error for one in found if one.error is not None)
+    errors = Counter(error for one in found for error in one.errors.values())
+    n_scores = len(found) * len(scorers.by_name)
     if errors:
         warnings.warn(
-            f"{errors.total()} of {len(found)} scores failed. They are "
+            f"{errors.total()} of {n_scores} scores failed. They are "
             f"error_score={error_score!r}; pass error_score='raise' to see where. "
             f"The errors are {_listed(errors)}.",
             UserWarning,
@@ -313,7 +315,8 @@ def _score(
         )
     undefined = dict.fromkeys(scorers.by_name, error_score)
     scored = iter(
-        one if one.error is None else one._replace(scores=undefined) for one in found
+        one._replace(scores={**one.scores, **dict.fromkeys(one.errors, error_score)})
+        for one in found
     )
     return {
         kind: [

@@ -13,6 +13,7 @@ from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.exceptions import FitFailedWarning
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier, SGDRegressor
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import TimeSeriesSplit
 from sklearn.model_selection import cross_validate as scikit_learns
 from sklearn.multiclass import OneVsRestClassifier
@@ -409,3 +410,46 @@ def test_verbose_prints_a_line_for_each_fold(collections, capsys):
     assert [line.split(":")[0] for line in lines] == [
         f"Fold {n} of 5" for n in range(5)
     ]
+
+
+def test_a_scorer_may_predict_for_rows_of_its_own(data, collections):
+    X, y = data
+
+    def score(model, X_given, y_given):
+        return accuracy_score(y[:12], model.predict(X[:12]))
+
+    found = cross_validate(
+        in_order(SGD), *collections, scoring=score, return_estimator=True
+    )
+    expected = [one.estimator_.score(X[:12], y[:12]) for one in found["estimator"]]
+    assert found["test_score"].tolist() == expected
+
+
+def test_a_scorer_may_ask_for_the_score_of_the_model(collections):
+    found = cross_validate(
+        in_order(SGD),
+        *collections,
+        scoring={"own": lambda model, X, y: model.score(X, y), "accuracy": "accuracy"},
+    )
+    assert found["test_own"].tolist() == found["test_accuracy"].tolist()
+
+
+def test_a_scorer_that_fails_leaves_the_scores_of_others():
+    X = da.arange(50, chunks=10)[:, None] / 50
+    y = da.arange(50, chunks=10) // 10 % 2
+    with pytest.warns(UserWarning, match="5 of 10 scores failed.*one class"):
+        found = cross_validate(
+            Incremental(SGDClassifier(random_state=0), classes=[0, 1]),
+            X,
+            y,
+            scoring={"accuracy": "accuracy", "broken": _fails_with_one_class},
+            error_score=-1.0,
+        )
+    assert found["test_broken"].tolist() == [-1.0] * 5
+    assert (found["test_accuracy"] >= 0).all()
+
+
+def _fails_with_one_class(model, X, y):
+    if len(set(y)) == 1:
+        raise ValueError("one class")
+    return 1.0

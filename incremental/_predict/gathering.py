@@ -20,11 +20,24 @@ from incremental._typing import Estimator
 
 
 class Answers:
-    """An estimator whose methods return what they returned before, for any X."""
+    """An estimator whose methods return what they returned before for an X.
 
-    def __init__(self, estimator: Estimator, outputs: Mapping[str, Any]) -> None:
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted. Its methods are called for any other X.
+    outputs : dict of str to object
+        What each method returned, by its name.
+    X : object
+        What stands for the rows that it was called with.
+    """
+
+    def __init__(
+        self, estimator: Estimator, outputs: Mapping[str, Any], X: Any
+    ) -> None:
         self._estimator = estimator
         self._outputs = outputs
+        self._X = X
 
     def __sklearn_tags__(self) -> Any:
         return tags_of(self._estimator)
@@ -36,7 +49,7 @@ class Answers:
 
         @wraps(value)  # scikit-learn asks for its name
         def answer(X: Any) -> Any:
-            return self._outputs[name]
+            return self._outputs[name] if X is self._X else value(X)
 
         return answer
 

@@ -250,18 +250,20 @@ def _pairs_of_block(
     where, weights = distinct_rows([y, got], weight)
     if where is not None:
         y, got = pick_rows(y, where), pick_rows(got, where)
-    bad = np.flatnonzero(~(_finite_rows(y) & _finite_rows(got)))
+    bad = np.flatnonzero(~(_labels(y) & _labels(got)))
     if len(bad):
         # If the metric refuses them, it does so here, where the block is known.
         metric(pick_rows(y, bad), pick_rows(got, bad), **params)
     return y, got, weights, weight is not None
 
 
-def _finite_rows(rows: Any) -> Any:
+def _labels(rows: Any) -> Any:
+    """Tell which rows hold values that may be labels."""
     values = None if sp.issparse(rows) else np.asarray(rows)
     if values is None or values.dtype.kind not in "fc":
         return np.ones(n_rows(rows), dtype=bool)
-    return np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    whole = np.isfinite(values) & (values == np.round(values))
+    return whole.reshape(len(values), -1).all(axis=1)
 
 
 def distinct_rows(pieces: Sequence[Any], weight: Any = None) -> tuple[Any, Any]:

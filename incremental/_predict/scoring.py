@@ -6,10 +6,12 @@ brought into the memory of this process from all blocks. X is never gathered.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial, wraps
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import dask
@@ -36,6 +38,7 @@ from incremental._predict.by_block import (
 from incremental._predict.gathering import (
     Answers,
     ask,
+    call,
     respond,
     same_values,
     stacked,
@@ -43,6 +46,31 @@ from incremental._predict.gathering import (
 )
 from incremental._predict.scorers import Scorers, as_scorers
 from incremental._typing import Estimator
+
+
+class Failed(NamedTuple):
+    """The error that takes the place of a score.
+
+    Attributes
+    ----------
+    error : str
+    """
+
+    error: str
+
+    @classmethod
+    def by(cls, error: Exception) -> Failed:
+        """Return what takes the place of the score that raised an error."""
+        return cls(f"{type(error).__name__}: {error}")
+
+
+def _result(call: Callable[[], Any], may_fail: bool) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        if not may_fail:
+            raise
+        return Failed.by(error)
 
 
 class _Asked(NamedTuple):
@@ -102,8 +130,14 @@ class _Asked(NamedTuple):
                 gathered += responses(scorer, estimator)
         return cls(estimator, scorers, by_block, list(dict.fromkeys(gathered)))
 
-    def of_block(self, block: Block) -> Any:
+    def of_block(self, block: Block, *, may_fail: bool = False) -> Any:
         """Return what is to be known of a block; None if it has no rows.
+
+        Parameters
+        ----------
+        block : Block
+        may_fail : bool, default=False
+            Whether the error of one score is returned as `Failed` and not raised.
 
         Returns
         -------
@@ -123,9 +157,11 @@ class _Asked(NamedTuple):
             for name in methods
             if hasattr(self.estimator, name)
         }
-        answers = Answers(self.estimator, outputs)
+        answers = Answers(self.estimator, outputs, block["X"])
         parts = {
-            name: one.chunk(answers, self._block_for(name, block))
+            name: _result(
+                partial(one.chunk, answers, self._block_for(name, block)), may_fail
+            )
             for name, one in self.by_block.items()
         }
         rows = dissoc(dict(block), "X") if self._gathers else {}
@@ -144,7 +180,12 @@ class _Asked(NamedTuple):
         return block.only(("X", "y"))
 
     def finish(
-        self, parts: list[Any], X: Any = None, on_blocks: OnBlocks | None = None
+        self,
+        parts: list[Any],
+        X: Any = None,
+        on_blocks: OnBlocks | None = None,
+        *,
+        may_fail: bool = False,
     ) -> dict[str, Any]:
         """Return the scores.
 
@@ -157,6 +198,8 @@ class _Asked(NamedTuple):
         on_blocks : OnBlocks, optional
             What scorers get as the estimator. By default an object whose methods
             return the outputs that are gathered.
+        may_fail : bool, default=False
+            Whether the error of one score is returned as `Failed` and not raised.
         """
         parts = with_rows(parts)
         answers: Any = on_blocks
@@ -164,11 +207,13 @@ class _Asked(NamedTuple):
         if self._gathers:
             rows, outputs = stacked([part[:2] for part in parts])
             if on_blocks is None:
-                answers = Answers(self.estimator, outputs)
+                answers = Answers(self.estimator, outputs, X)
             else:
                 on_blocks.know(rows, outputs)
         return {
-            name: self._finish_one(name, parts, answers, X, rows)
+            name: _result(
+                partial(self._finish_one, name, parts, answers, X, rows), may_fail
+            )
             for name in self.scorers.by_name
         }
 
@@ -177,7 +222,8 @@ class _Asked(NamedTuple):
     ) -> Any:
         if name in self.by_block:
             own = [by_block[name] for *_, by_block in parts]
-            return float(self.by_block[name].aggregate(own))
+            failed = [one for one in own if isinstance(one, Failed)]
+            return failed[0] if failed else self.by_block[name].aggregate(own)
         scorer: Any = self.scorers.by_name[name]
         weight = weights_for(scorer, rows, several=self.scorers.several)
         others = dissoc(rows, "y", "sample_weight")
@@ -254,8 +300,7 @@ def score_held_out(
     function = configured(partial(_without_weights, asked))
     parts = map_blocks(blocks, function, name="score", order=order)
     on_blocks = OnBlocks(estimator, blocks, order)
-    scores = asked.finish(parts, None, on_blocks)
-    return {name: float(score) for name, score in scores.items()}
+    return _as_floats(asked.finish(parts, None, on_blocks))
 
 
 def _names_for_scorers(blocks: Blocks) -> list[str]:
@@ -277,13 +322,13 @@ class Scored(NamedTuple):
         By the names of the scorers. NaN if there is an error.
     seconds : float
         How long its predictions and scores took.
-    error : str or None
-        The error that it raised.
+    errors : dict of str to str
+        The errors that were raised, by the names of the scorers.
     """
 
     scores: dict[str, float]
     seconds: float
-    error: str | None = None
+    errors: Mapping[str, str] = MappingProxyType({})
 
 
 def score_many(
@@ -332,46 +377,73 @@ def score_many(
     for group, found in zip(groups.values(), results, strict=True):
         for number, part in zip(group, found, strict=True):
             parts[number].append(part)
-    return [_scored(one, own, may_fail) for one, own in zip(asked, parts, strict=True)]
+    return [
+        _scored(one, own, OnBlocks(one.estimator, blocks, order), may_fail)
+        for one, own, order in zip(asked, parts, orders, strict=True)
+    ]
 
 
 def _ask_each(
     asked: Sequence[_Asked], may_fail: bool, block: Block
-) -> list[tuple[Any, float, str | None]]:
-    """Return what each estimator yields for a block, its seconds, and its error."""
+) -> list[tuple[Any, float]]:
+    """Return what each estimator yields for a block, or `Failed`, and its seconds."""
     taken = block.only(("X", "y"))
-    return [_timed(partial(one.of_block, taken), may_fail) for one in asked]
+    return [
+        _timed(partial(one.of_block, taken, may_fail=may_fail), may_fail)
+        for one in asked
+    ]
 
 
-def _timed(call: Callable[[], Any], may_fail: bool) -> tuple[Any, float, str | None]:
+def _timed(call: Callable[[], Any], may_fail: bool) -> tuple[Any, float]:
     began = time.perf_counter()
-    try:
-        result, error = call(), None
-    except Exception as raised:
-        if not may_fail:
-            raise
-        result, error = None, f"{type(raised).__name__}: {raised}"
-    return result, time.perf_counter() - began, error
+    result = _result(call, may_fail)
+    return result, time.perf_counter() - began
 
 
 def _scored(
-    asked: _Asked, parts: list[tuple[Any, float, str | None]], may_fail: bool
+    asked: _Asked,
+    parts: list[tuple[Any, float]],
+    on_blocks: OnBlocks,
+    may_fail: bool,
 ) -> Scored:
-    seconds = sum(spent for _, spent, _ in parts)
-    errors = [error for *_, error in parts if error is not None]
-    if not errors:
-        finish = partial(_finish_floats, asked, [part for part, *_ in parts])
-        scores, spent, error = _timed(finish, may_fail)
+    """Return the scores that the blocks of an estimator make, and their errors."""
+    seconds = sum(spent for _, spent in parts)
+    found: Any = [part for part, _ in parts]
+    failed = [part for part in found if isinstance(part, Failed)]
+    if failed:
+        found = failed[0]
+    else:
+        finish = partial(asked.finish, found, None, on_blocks, may_fail=may_fail)
+        found, spent = _timed(finish, may_fail)
         seconds += spent
-        if error is None:
-            return Scored(scores, seconds)
-        errors = [error]
-    undefined = dict.fromkeys(asked.scorers.by_name, float("nan"))
-    return Scored(undefined, seconds, errors[0])
+    if isinstance(found, Failed):
+        found = dict.fromkeys(asked.scorers.by_name, found)
+    errors = {name: one.error for name, one in found.items() if isinstance(one, Failed)}
+    undefined = dict.fromkeys(errors, math.nan)
+    scores = {name: one for name, one in found.items() if name not in errors}
+    return Scored({**undefined, **_as_floats(scores)}, seconds, errors)
 
 
 def _finish_floats(asked: _Asked, parts: list[Any]) -> dict[str, float]:
-    return {name: float(score) for name, score in asked.finish(parts).items()}
+    return _as_floats(asked.finish(parts))
+
+
+def _as_floats(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return scores as numbers.
+
+    Raises
+    ------
+    TypeError
+        If one is no single number.
+    """
+    for name, score in scores.items():
+        if np.ndim(score) > 0:
+            raise TypeError(
+                f"The scorer {name!r} returned {np.size(score)} numbers, "
+                f"{score!r}; expected a single one. Pass an `average` or `multioutput` "
+                "to `make_scorer` that yields one."
+            )
+    return {name: float(score) for name, score in scores.items()}
 
 
 def lazy_scores(
@@ -403,9 +475,9 @@ def lazy_scores(
     if not is_lazy(rows["X"]):
         # The scorer of an estimator takes what is in memory, and dask computes y.
         held = partial(score_in_memory, scorers, estimator, rows["X"])
-        call = dask.delayed(configured(held), name="score", traverse=False)
+        delayed = dask.delayed(configured(held), name="score", traverse=False)
         # By position: dask's Delayed takes no dataframes by keyword.
-        scores = call(rows.get("y"), rows.get("sample_weight"))
+        scores = delayed(rows.get("y"), rows.get("sample_weight"))
     else:
         for scorer in scorers.by_name.values():
             if scorer is not None and not says_what_it_calls(scorer):
@@ -459,7 +531,12 @@ def score_in_memory(
         if scorers.several and scorer is not None and says_what_it_calls(scorer)
         for method in responses(scorer, estimator)
     }
-    outputs = {method: getattr(estimator, method)(X) for method in methods}
+    shared = isinstance(estimator, OnBlocks)
+    outputs = {
+        # Others may not find X changed.
+        method: getattr(estimator, method)(X) if shared else call(estimator, method, X)
+        for method in methods
+    }
     scores = {}
     for name, scorer in scorers.by_name.items():
         if scorer is None:
@@ -468,7 +545,7 @@ def score_in_memory(
         own = outputs if says_what_it_calls(scorer) else {}
         # scikit-learn's scorers ask for tags.
         plain = not own and hasattr(estimator, "__sklearn_tags__")
-        asked = estimator if plain else Answers(estimator, own)
+        asked = estimator if plain else Answers(estimator, own, X)
         weight = weights_for(scorer, rows, several=scorers.several)
         scores[name] = scorer(asked, X, y, **weight)
     return scores

@@ -108,6 +108,9 @@ class Moments(NamedTuple):
         The sum of their weights.
     mean : ndarray of shape (2, n_outputs)
         The weighted means of y and of the error, which is y minus the prediction.
+        They are those of some of the rows.
+    low : ndarray of shape (2, n_outputs)
+        What is to be added to `mean`. It holds the digits that `mean` has no room for.
     total : ndarray of shape (2, n_outputs)
         The weighted sums of the squared differences from these means.
 
@@ -120,6 +123,7 @@ class Moments(NamedTuple):
     rows: int
     weight: float
     mean: Any
+    low: Any
     total: Any
 
     @classmethod
@@ -154,19 +158,27 @@ class Moments(NamedTuple):
                 f"Sample weights must be 1D, got shape {w.shape}; expected ({len(y)},)."
             )
         both = np.stack([y, y - predicted])
-        mean = np.average(both, axis=1, weights=w) if w.any() else 0.0 * both[:, 0]
-        total = np.tensordot((both - mean[:, None]) ** 2, w, axes=(1, 0))
-        return cls(len(y), w.sum(), mean, total)
+        if not w.any():
+            mean = low = 0.0 * both[:, 0]
+        else:
+            mean = np.average(both, axis=1, weights=w)
+            low = np.average(both - mean[:, None], axis=1, weights=w)
+        rest = both - mean[:, None] - low[:, None]
+        total = np.tensordot(rest**2, w, axes=(1, 0))
+        return cls(len(y), w.sum(), mean, low, total)
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of the rows of both."""
+        if not self.weight:
+            return other._replace(rows=self.rows + other.rows)
         weight = self.weight + other.weight
-        delta = other.mean - self.mean
-        share = other.weight / weight if weight else 0.0
+        delta = (other.mean - self.mean) + (other.low - self.low)
+        share = other.weight / weight
         return Moments(
             self.rows + other.rows,
             weight,
-            self.mean + delta * share,
+            self.mean,
+            self.low + delta * share,
             self.total + other.total + delta**2 * self.weight * share,
         )
 
@@ -202,7 +214,7 @@ def _score_moments(
     check_total_weight(first.weight)
     signs = np.array([[1.0], [-1.0]])[: first.rows]
     y, spread = (signs * np.sqrt(total / first.weight) for total in first.total)
-    return metric(y, y - (first.mean[1] + spread), **params)
+    return metric(y, y - (first.mean[1] + first.low[1] + spread), **params)
 
 
 class _OfProbabilities(NamedTuple):

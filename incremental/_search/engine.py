@@ -208,11 +208,9 @@ class Search:
         for one in due:
             scores, spent = dict.fromkeys(self.scorers.by_name, failed), 0.0
             if one.number in results:
-                found, spent, failure = results[one.number]
-                if failure is None:
-                    scores.update(found)
-                else:
-                    one.error = failure
+                found, spent, errors = results[one.number]
+                scores.update({**found, **dict.fromkeys(errors, failed)})
+                one.error = errors.get(self.scorers.main)
             one.scores = scores
             one.history.append(
                 {

@@ -814,3 +814,45 @@ def test_weights_for_a_scorer_that_takes_none_are_refused_before_any_read(no_com
         wrapper = ParallelPostFit(model, scoring=scoring)
         with pytest.raises(TypeError, match="takes no sample_weight"):
             wrapper.score(X, y, da.ones(8, chunks=2))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e5, 1e9])
+@pytest.mark.parametrize("scoring", ["r2", "explained_variance"])
+def test_scores_of_targets_far_from_0_keep_their_digits(scoring, offset):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 1))
+    y = offset + X[:, 0] + rng.normal(size=3000)
+    model = LinearRegression().fit(X, y)
+    lazy = [da.from_array(one, chunks=(77, *one.shape[1:])) for one in (X, y)]
+    received = ParallelPostFit(model, scoring=scoring).score(*lazy)
+    assert received == pytest.approx(get_scorer(scoring)(model, X, y), rel=1e-12)
+
+
+def test_scores_in_memory_leave_x_as_it_is(classified):
+    X, y = classified
+    pipe = make_pipeline(StandardScaler(copy=False), LogisticRegression())
+    pipe.fit(X.copy(), y)
+    scoring = ["accuracy", "neg_log_loss"]
+    given = X.copy()
+    received = ParallelPostFit(pipe, scoring=scoring).score(given, y)
+    np.testing.assert_array_equal(given, X)
+    for name in scoring:
+        assert received[name] == get_scorer(name)(pipe, X.copy(), y)
+
+
+def test_a_scorer_may_return_a_score_for_each_class(classified):
+    X, y = classified
+    scorer = make_scorer(f1_score, average=None)
+    wrapper = ParallelPostFit(LogisticRegression(), scoring=scorer).fit(X, y)
+    received = wrapper.score(*cut(X, y))
+    np.testing.assert_allclose(received, scorer(wrapper.estimator_, X, y), rtol=1e-12)
+    with pytest.raises(TypeError, match="'score' returned 2 numbers.*single one"):
+        wrapper.score(*cut(X, y), compute=False).compute()
+
+
+def test_numbers_that_are_no_labels_are_refused_where_their_block_is_known(regressed):
+    X, y = regressed[0], regressed[1][:, 0]
+    wrapper = ParallelPostFit(LinearRegression(), scoring="accuracy").fit(X, y)
+    with pytest.raises(ValueError, match="continuous") as caught:
+        wrapper.score(*cut(X, y))
+    assert "in block" in str(caught.value.__notes__)
