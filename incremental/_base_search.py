@@ -216,7 +216,7 @@ optional
         share = self.test_size
         if share is None and not is_lazy(X):
             share = _SHARE_IN_MEMORY
-        held_out = _hold_out(len(stream.blocks), share, rng)
+        held_out = _hold_out(stream.blocks, share, rng)
         # One generator for all of them, so that they draw the same orders.
         order = np.random.RandomState(rng.randint(2**31))
         may_fail = self.error_score != "raise"
@@ -279,8 +279,10 @@ optional
     def _winner(self, state: SearchState) -> tuple[dict[str, Any], Candidate]:
         """Return ``cv_results_``, and the candidate that is the best."""
         results = results_of(state.candidates)
-        best = int(results[f"rank_test_{self._scorers().main}"].argmin())
-        return results, state.candidates[best]
+        ranks = results[f"rank_test_{self._scorers().main}"]
+        # A candidate that failed may rank first by its `error_score`.
+        able = [one for one in state.candidates if one.error is None]
+        return results, min(able, key=lambda one: int(ranks[one.number]))
 
     def _open_checkpoints(
         self, X: Any, y: Any, params: Mapping[str, Any]
@@ -335,7 +337,9 @@ optional
             return scorers.as_asked(scorers.by_name)
         from sklearn.metrics import check_scoring
 
-        return check_scoring(self.estimator)
+        learns = self.estimator
+        # scikit-learn asks for a `fit`, which only the wrapper may have.
+        return check_scoring(learns if hasattr(learns, "fit") else Incremental(learns))
 
     def _patience(self) -> int | None:
         if self.patience is True:
@@ -392,7 +396,7 @@ optional
         failed = [one for one in candidates if one.error is not None]
         if not failed:
             return
-        first = f"{failed[0].learner.name}: {failed[0].error}"
+        first = f"{failed[0].learner.name}: {failed[0].error}".rstrip(".")
         if len(failed) == len(candidates):
             raise ValueError(
                 f"All {len(failed)} candidates failed, the first of them {first}. Pass "
@@ -425,13 +429,13 @@ _SHARE_IN_MEMORY = 0.1
 
 
 def _hold_out(
-    n_blocks: int, share: float | None, rng: np.random.RandomState
+    blocks: Blocks, share: float | None, rng: np.random.RandomState
 ) -> tuple[int, ...]:
-    """Draw the blocks to score on.
+    """Draw the blocks to score on, from those that have rows, as far as that is known.
 
     Parameters
     ----------
-    n_blocks : int
+    blocks : Blocks
     share : float or None
         The share of the blocks; None for one block.
     rng : RandomState
@@ -441,14 +445,18 @@ def _hold_out(
     ValueError
         If there are too few blocks.
     """
-    if n_blocks < 2:
+    n_blocks, n_rows = len(blocks), blocks.n_rows
+    drawn = [int(at) for at in rng.permutation(n_blocks)]
+    if n_rows is not None:
+        drawn = [at for at in drawn if n_rows[at]]
+    if len(drawn) < 2:
         raise ValueError(
-            f"A search holds out whole blocks, but X has {n_blocks}; expected at "
-            "least 2. Cut X into more blocks, for example with "
+            f"A search holds out whole blocks, but X has {len(drawn)} with rows; "
+            "expected at least 2. Cut X into more blocks, for example with "
             "`da.from_array(X, chunks=(10_000, -1))`."
         )
-    held = min(max(round(n_blocks * (share or 0.0)), 1), n_blocks - 1)
-    return tuple(sorted(int(at) for at in rng.permutation(n_blocks)[:held]))
+    held = min(max(round(n_blocks * (share or 0.0)), 1), len(drawn) - 1)
+    return tuple(sorted(drawn[:held]))
 
 
 def _digests(search: Search) -> dict[int, bytes]:

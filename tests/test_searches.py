@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import loguniform
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.exceptions import FitFailedWarning
@@ -598,9 +598,9 @@ def test_estimators_that_cannot_be_searched_are_refused(data, no_compute):
 
 
 def test_a_single_block_is_refused(arrays, data):
-    with pytest.raises(ValueError, match="X has 1; expected at least 2"):
+    with pytest.raises(ValueError, match="X has 1 with rows; expected at least 2"):
         plain().fit(*(one.rechunk(one.shape) for one in data))
-    with pytest.raises(ValueError, match="X has 1; expected at least 2"):
+    with pytest.raises(ValueError, match="X has 1 with rows; expected at least 2"):
         plain().fit(arrays[0][:1], arrays[1][:1])
 
 
@@ -666,3 +666,100 @@ def test_batches_within_blocks_on_each_scheduler(lazy, arrays, data, scheduler):
     assert_same_state(
         search.best_estimator_.estimator_, expected.best_estimator_.estimator_
     )
+
+
+class Counting(BaseEstimator):
+    def __init__(self, a=1):
+        self.a = a
+
+    def partial_fit(self, X, y):
+        self.sizes_ = [*getattr(self, "sizes_", []), len(X)]
+        return self
+
+    def predict(self, X):
+        return np.zeros(len(X))
+
+    def score(self, X, y):
+        return 0.0
+
+
+@pytest.mark.parametrize("every", [None, 1, 3])
+@pytest.mark.parametrize("seed", range(6))
+def test_batches_are_counted_once_where_a_pass_ends_with_an_empty_block(
+    seed, every, tmp_path
+):
+    chunks = (100, 150, 50, 200, 0, 60, 40)
+    X = da.arange(600, chunks=(chunks,))[:, None]
+    saving = (
+        {} if every is None else {"checkpoint": tmp_path, "checkpoint_every": every}
+    )
+    search = IncrementalSearchCV(
+        Incremental(Counting(), batch_size=64),
+        {"estimator__a": [1, 2]},
+        n_initial_parameters="grid",
+        max_iter=27,
+        fits_per_score=9,
+        scoring="neg_mean_squared_error",
+        random_state=seed,
+        **saving,
+    ).fit(X, X[:, 0])
+    assert len(search.best_estimator_.estimator_.sizes_) == 27
+    assert search.cv_results_["partial_fit_calls"].tolist() == [27, 27]
+
+
+class FailingAt1(SGDClassifier):
+    def partial_fit(self, X, y, classes=None):
+        if self.alpha == 1:
+            raise ValueError("not with 1")
+        return super().partial_fit(X, y, classes)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 2 candidates failed")
+def test_a_candidate_that_failed_is_never_the_best():
+    X = da.random.default_rng(0).normal(size=(100, 3), chunks=(10, 3))
+    search = IncrementalSearchCV(
+        FailingAt1(random_state=0),
+        {"alpha": [1, 1e-3]},
+        n_initial_parameters="grid",
+        max_iter=6,
+        error_score=5.0,
+        random_state=0,
+    ).fit(X, (X[:, 0] > 0).astype(int))
+    assert search.best_params_ == {"alpha": 1e-3}
+    assert search.best_score_ < 5
+
+
+def test_an_empty_block_is_not_held_out():
+    X = da.arange(60, chunks=((0, 30, 0, 30, 0),))[:, None] / 60
+    y = (X[:, 0] * 60).astype(int) % 2
+    for seed in range(4):
+        search = IncrementalSearchCV(
+            SGDClassifier(),
+            {"alpha": [1e-3]},
+            n_initial_parameters="grid",
+            max_iter=5,
+            random_state=seed,
+        )
+        assert np.isfinite(search.fit(X, y).best_score_)
+
+
+def test_an_estimator_may_have_no_fit():
+    class Alone:
+        def __init__(self, a=1):
+            self.a = a
+
+        def get_params(self, deep=True):
+            return {"a": self.a}
+
+        def set_params(self, a):
+            self.a = a
+            return self
+
+        partial_fit = Counting.partial_fit
+        predict = Counting.predict
+
+    X = da.ones((30, 2), chunks=(10, 2))
+    search = IncrementalSearchCV(
+        Alone(), {"a": [1, 2]}, scoring="r2", n_initial_parameters="grid", max_iter=2
+    )
+    assert search.fit(X, X[:, 0]).best_params_ == {"a": 1}

@@ -271,7 +271,10 @@ def _best(state: SearchState) -> Estimator:
     return best
 
 
-def _merit(one: Candidate) -> tuple[bool, float]:
-    """Return what candidates are ranked by: their scores, undefined ones last."""
+def _merit(one: Candidate) -> tuple[bool, bool, float]:
+    """Return what candidates are ranked by: their scores.
+
+    Undefined ones come last, and after them candidates that failed.
+    """
     undefined = math.isnan(one.score)
-    return not undefined, 0.0 if undefined else one.score
+    return one.error is None, not undefined, 0.0 if undefined else one.score

@@ -125,8 +125,12 @@ class Stream:
     def _n_batches(self, before: int, after: int, total: int) -> int:
         """Return how many batches end between two rows of a pass."""
         size = self._size or 1
-        # The last batch of a pass may be smaller.
-        return (-(-total // size) if after == total else after // size) - before // size
+
+        def ended(rows: int) -> int:
+            # The last batch of a pass may be smaller.
+            return -(-total // size) if rows == total else rows // size
+
+        return ended(after) - ended(before)
 
     def _hold(self, at: int) -> tuple[int, Held]:
         """Return a block that is held, and how many had to be read for it."""
