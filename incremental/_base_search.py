@@ -217,6 +217,8 @@ optional
         if share is None and not is_lazy(X):
             share = _SHARE_IN_MEMORY
         held_out = _hold_out(stream.blocks, share, rng)
+        # Nothing is learned from them. A candidate may be scored after its first block.
+        empty = [at for at, n in enumerate(stream.blocks.n_rows or ()) if not n]
         # One generator for all of them, so that they draw the same orders.
         order = np.random.RandomState(rng.randint(2**31))
         may_fail = self.error_score != "raise"
@@ -225,7 +227,7 @@ optional
             one.passes = passes
             if not hasattr(one, "progress"):
                 own = copy.deepcopy(order)
-                one.progress = Progress(Fitting(None), own, held_out)
+                one.progress = Progress(Fitting(None), own, (*held_out, *empty))
         search = Search(
             self._brackets(),
             stream,
