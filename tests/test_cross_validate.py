@@ -379,7 +379,7 @@ def test_data_in_memory_are_too_few_blocks(data):
         cross_validate(SGD, *data)
 
 
-def test_a_score_that_is_not_known_by_block_is_refused(collections, no_compute):
+def test_a_score_that_does_not_reduce_by_block_is_refused(collections, no_compute):
     with pytest.raises(TypeError, match="Allocation has a `score` of its own"):
         cross_validate(LatentDirichletAllocation(), *collections)
 

@@ -850,7 +850,7 @@ def test_a_scorer_may_return_a_score_for_each_class(classified):
         wrapper.score(*cut(X, y), compute=False).compute()
 
 
-def test_numbers_that_are_no_labels_are_refused_where_their_block_is_known(regressed):
+def test_numbers_that_are_no_labels_are_refused_with_the_name_of_their_block(regressed):
     X, y = regressed[0], regressed[1][:, 0]
     wrapper = ParallelPostFit(LinearRegression(), scoring="accuracy").fit(X, y)
     with pytest.raises(ValueError, match="continuous") as caught:
