@@ -223,7 +223,10 @@ class _Asked(NamedTuple):
         if name in self.by_block:
             own = [by_block[name] for *_, by_block in parts]
             failed = [one for one in own if isinstance(one, Failed)]
-            return failed[0] if failed else self.by_block[name].aggregate(own)
+            if failed:
+                return failed[0]
+            score = self.by_block[name].aggregate(own)
+            return float(score) if np.ndim(score) == 0 else score
         scorer: Any = self.scorers.by_name[name]
         weight = weights_for(scorer, rows, several=self.scorers.several)
         others = dissoc(rows, "y", "sample_weight")
