@@ -45,7 +45,15 @@ def client(cluster):
         yield client
 
 
-@pytest.fixture(params=["threads", "synchronous", "processes", "distributed"])
+@pytest.fixture(
+    params=[
+        "threads",
+        "synchronous",
+        # A cluster takes blocks and states through processes as well.
+        pytest.param("processes", marks=pytest.mark.slow),
+        "distributed",
+    ]
+)
 def scheduler(request):
     """Run the test on each scheduler."""
     if request.param == "distributed":
