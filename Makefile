@@ -45,7 +45,7 @@ bench-small: $(VENV)/.bench
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.pipeline
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.scores
 	DOCS=20_000 RUNS=1 $(BIN)/python -m benchmarks.text
-	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.searches
+	ROWS=40_000 RUNS=1 $(BIN)/python -m benchmarks.searches
 	ROWS=20_000 RUNS=1 $(BIN)/python -m benchmarks.order
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.replicas
 	ROWS=200_000 RUNS=1 $(BIN)/python -m benchmarks.checkpoints
