@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Any
 
 import numpy as np
 
 from incremental._estimators.registry import TypeRegistry
-from incremental._typing import Estimator, EstimatorT
+from incremental._typing import EstimatorT
 
 
 class Average(TypeRegistry):
@@ -86,7 +84,6 @@ class Average(TypeRegistry):
         ValueError
             If `weights` are not as many as the estimators, or have no positive sum.
         """
-        _register_scikit_learns()
         found = self.find(type(first))
         if found is None:
             raise TypeError(
@@ -105,21 +102,4 @@ class Average(TypeRegistry):
         return averaged
 
 
-average = Average()
-
-
-def averages(estimator: Estimator) -> bool:
-    """Tell whether estimators of this type may be averaged.
-
-    They may if a function is registered for the type, or for a base whose
-    ``partial_fit`` the type inherits.
-    """
-    _register_scikit_learns()
-    kind: Any = type(estimator)
-    found: Any = average.find(kind)
-    return found is not None and kind.partial_fit is found[0].partial_fit
-
-
-def _register_scikit_learns() -> None:
-    # Importing the module takes longer than importing the rest of the package.
-    import_module("incremental._estimators.sklearn_averages")
+average = Average("incremental._estimators.sklearn_averages")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
 from incremental._estimators.registry import TypeRegistry
-from incremental._typing import Estimator, EstimatorT
+from incremental._typing import EstimatorT
 
 
 class Merge(TypeRegistry):
@@ -74,7 +71,6 @@ class Merge(TypeRegistry):
         TypeError
             If no function is registered for the type of the first.
         """
-        _register_scikit_learns()
         found = self.find(type(first))
         if found is None:
             raise TypeError(
@@ -86,21 +82,4 @@ class Merge(TypeRegistry):
         return merged
 
 
-merge = Merge()
-
-
-def merges(estimator: Estimator) -> bool:
-    """Tell whether estimators of this type may be fitted in parallel and merged.
-
-    They may if a function is registered for the type, or for a base whose
-    ``partial_fit`` the type inherits.
-    """
-    _register_scikit_learns()
-    kind: Any = type(estimator)
-    found: Any = merge.find(kind)
-    return found is not None and kind.partial_fit is found[0].partial_fit
-
-
-def _register_scikit_learns() -> None:
-    # Importing the module takes longer than importing the rest of the package.
-    import_module("incremental._estimators.sklearn_merges")
+merge = Merge("incremental._estimators.sklearn_merges")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from incremental._estimators.average import averages
+from incremental._estimators.average import average
 from incremental._estimators.composition import last_step, learning_steps
-from incremental._estimators.merge import merges
+from incremental._estimators.merge import merge
 from incremental._estimators.traits import has_callbacks
 from incremental._predict.by_block import own_score
 from incremental._predict.scorers import as_scorers
@@ -143,12 +143,12 @@ def check_replicas(model: Any) -> None:
     if replicas == 1:
         return
     last = last_step(model.estimator)
-    if merges(last):
+    if merge.learns_as_registered(last):
         raise TypeError(
             f"replicas={replicas} is not for {type(last).__name__}, whose states merge "
             "exactly: it learns from all blocks in parallel already. Leave replicas=1."
         )
-    if not averages(last):
+    if not average.learns_as_registered(last):
         raise TypeError(
             f"replicas={replicas} needs an estimator whose parameters can be averaged, "
             "such as an `SGDClassifier`, got "

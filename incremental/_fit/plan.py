@@ -17,7 +17,7 @@ from incremental._estimators.composition import (
     transform,
 )
 from incremental._estimators.copying import Travelling, writes_to_input
-from incremental._estimators.merge import merges
+from incremental._estimators.merge import merge
 from incremental._estimators.parts import Parts
 from incremental._estimators.traits import has_callbacks, traits_of
 from incremental._fit.batches import Batching, Layout
@@ -149,7 +149,11 @@ def plan_fit(
     FitPlan
     """
     in_place, checks = blocks.scheduler.shares_memory, not blocks.in_memory
-    if merges(estimator) and not options.scored and not blocks.in_memory:
+    if (
+        merge.learns_as_registered(estimator)
+        and not options.scored
+        and not blocks.in_memory
+    ):
         learn = PartialFit(options.params, copies=writes_to_input(estimator))
         step = Step(
             learn,

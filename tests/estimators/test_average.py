@@ -14,7 +14,6 @@ from sklearn.linear_model import (
 from sklearn.neural_network import MLPClassifier
 
 from incremental import average
-from incremental._estimators.average import averages
 from tests.contracts import PASSIVE, assert_same_state, name_of
 
 pytestmark = [
@@ -152,5 +151,5 @@ def test_a_subclass_that_learns_in_its_own_way_is_not_averaged():
     class Same(PassiveAggressiveClassifier):
         pass
 
-    assert not averages(Own())
-    assert averages(Same())
+    assert not average.learns_as_registered(Own())
+    assert average.learns_as_registered(Same())

@@ -25,7 +25,6 @@ from sklearn.naive_bayes import (
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
 from incremental import Incremental, merge
-from incremental._estimators.merge import merges
 from tests.contracts import as_dask, assert_close, assert_same_state, plain_loop
 
 COUNTING = [
@@ -212,7 +211,7 @@ def test_it_is_the_same_on_each_scheduler(scheduler, rng):
 
 def test_what_does_not_merge_exactly_is_refused():
     for estimator in (GaussianNB(), IncrementalPCA(), SGDClassifier()):
-        assert not merges(estimator)
+        assert not merge.learns_as_registered(estimator)
         with pytest.raises(TypeError, match="got " + type(estimator).__name__):
             merge(estimator)
 
@@ -225,8 +224,8 @@ def test_a_subclass_that_overrides_partial_fit_is_not_merged():
         def partial_fit(self, X, y=None, sample_weight=None):
             return super().partial_fit(X * 2, y, sample_weight)
 
-    assert merges(Same())
-    assert not merges(Other())
+    assert merge.learns_as_registered(Same())
+    assert not merge.learns_as_registered(Other())
 
 
 def test_an_error_names_the_block(rng):

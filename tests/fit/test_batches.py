@@ -22,7 +22,7 @@ from sklearn.utils import gen_batches
 
 from incremental import Incremental, Traits, traits_of
 from incremental._blocks.block import Block
-from incremental._estimators.merge import merges
+from incremental._estimators.merge import merge
 from incremental._fit.batches import Batching, Waiting, rows_of_batch
 from tests.contracts import (
     ESTIMATORS,
@@ -38,7 +38,7 @@ from tests.contracts import (
 from tests.estimators.test_merge import chunkings
 from tests.fit.test_checkpoints import interrupted
 
-SERIAL = [one for one in ESTIMATORS if not merges(one)]
+SERIAL = [one for one in ESTIMATORS if not merge.learns_as_registered(one)]
 
 
 def lengths(batching, chunks):
