@@ -19,7 +19,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import SGDClassifier
 
-from incremental import Incremental, SuccessiveHalvingSearchCV
+from incremental import Incremental, SuccessiveHalvingSearchCV, average
 from tests.contracts import as_dask, assert_same_state, plain_loop
 
 N_BLOCKS = 30
@@ -173,6 +173,29 @@ def test_a_search_whose_workers_are_killed_ends_in_the_same_bits(
         )
         received = model.best_estimator_.estimator_.set_params(log=None)
         assert_same_state(received, expected.best_estimator_.estimator_)
+
+
+@pytest.mark.slow
+def test_replicas_whose_workers_are_killed_end_in_the_same_bits(
+    fragile, data, tmp_path
+):
+    average.register(Logging, average.find(SGDClassifier)[1])
+
+    def replicated(log=None):
+        return Incremental(
+            Logging(log), replicas=3, max_iter=2, random_state=0, classes=[0, 1]
+        )
+
+    with dask.config.set(scheduler="synchronous"):
+        expected = replicated().fit(as_dask(data[0], CHUNKS), as_dask(data[1], CHUNKS))
+    log = tmp_path / "log"
+    model = replicated(str(log))
+    killed = fit_with_kills(model, data, log, [5, 10, 20])
+    assert len(killed) >= 2
+    assert len(lines(log)) > 2 * N_BLOCKS
+    assert_same_state(
+        model.estimator_.set_params(log=None), expected.estimator_.set_params(log=None)
+    )
 
 
 @pytest.mark.slow
