@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from incremental._blocks.stages import Stage
 from incremental._estimators.composition import (
     leading_steps,
@@ -142,7 +144,8 @@ def plan_fit(
     alone : bool, default=True
         Whether no other estimators learn from the same blocks beside this one.
         Otherwise X goes through its stages once for all of them, before their own
-        steps. The parts of a bundle then learn as one chain.
+        steps. The parts of a bundle then learn as one chain. An X that each of them
+        would copy, to have it row by row in memory, is copied before.
 
     Returns
     -------
@@ -194,7 +197,17 @@ def plan_fit(
     serial = options.scored or has_callbacks(rest) or blocks.in_memory
     if alone and not serial:
         plan = replace(plan, parts=traits_of(rest).parts)
+    if not alone and not options.scored and _lies_across(estimator, blocks):
+        before = Stage(np.ascontiguousarray, "transform", row_local=True)
+        why = "X is put row by row in memory in tasks before, once for all"
+        plan = replace(plan, before=(before,), steps=(before.function,), reason=why)
+        return _log(estimator, replace(plan, in_parts=True))
     return _log(estimator, _place_stages(estimator, plan, options.cached_rows))
+
+
+def _lies_across(estimator: Estimator, blocks: Blocks) -> bool:
+    """Tell whether X lies column by column, for an estimator that takes it by rows."""
+    return traits_of(estimator).learns_row_by_row and blocks.lies_by_columns("X")
 
 
 def _layout(learner: Estimator, blocks: Blocks, options: Options) -> Layout:

@@ -108,15 +108,15 @@ def by_columns():
 
 
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_columns_of_a_dataframe_are_learned_together_to_the_same_bits(
-    batch_size, by_columns
-):
+def test_columns_are_put_row_by_row_once_for_all(batch_size, by_columns, caplog):
     options = {"batch_size": batch_size, "shuffle_blocks": False}
     models = [
         Incremental(SGDClassifier(alpha=alpha, random_state=0), **options)
         for alpha in ALPHAS
     ]
-    fitted = fit_many(models, *by_columns)
+    with caplog.at_level("DEBUG", "incremental"):
+        fitted = fit_many(models, *by_columns)
+    assert "row by row in memory in tasks before, once for all" in caplog.text
     for model, learned in zip(models, fitted, strict=True):
         own = clone(model).fit(*by_columns)
         assert_same_state(learned.estimator_, own.estimator_)
