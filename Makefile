@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 OLDEST = .venv-oldest
+# How many processes run tests. Each gets whole files, whose tests share what they set up.
+WORKERS ?= 2
+PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 .PHONY: demo test test-slow test-oldest lint bench bench-small clean
 
@@ -10,14 +13,14 @@ demo: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow tests
+	$(BIN)/python $(PYTEST) -m slow tests
 
 # The lowest versions that pyproject.toml declares.
 test-oldest: $(OLDEST)/.dev
-	$(OLDEST)/bin/python -m pytest
+	$(OLDEST)/bin/python $(PYTEST)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
