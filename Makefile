@@ -3,24 +3,25 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 OLDEST = .venv-oldest
-# How many processes run tests. Each gets whole files, whose tests share what they set up.
+# How many processes run tests.
 WORKERS ?= 2
-PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=loadfile
+PYTEST = -m pytest --numprocesses=$(WORKERS)
 
 .PHONY: demo test test-slow test-oldest lint bench bench-small clean
 
 demo: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.demo
 
+# The tests of a file run in one process, since they share what they set up.
 test: $(VENV)/.dev
-	$(BIN)/python $(PYTEST)
+	$(BIN)/python $(PYTEST) --dist=loadfile
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python $(PYTEST) -m slow tests
+	$(BIN)/python $(PYTEST) --dist=worksteal -m slow tests
 
 # The lowest versions that pyproject.toml declares.
 test-oldest: $(OLDEST)/.dev
-	$(OLDEST)/bin/python $(PYTEST)
+	$(OLDEST)/bin/python $(PYTEST) --dist=loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
