@@ -308,6 +308,8 @@ INTERRUPTED = textwrap.dedent(
             print("it waits for the block", flush=True)
         return block
 
+    # A process in the background may have begun without it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     X = da.ones(4, chunks=2).map_blocks(read, dtype=float, meta=da.ones(1)._meta)
     for prefetch in (0, 2):
         under_way, interrupted = threading.Event(), threading.Event()

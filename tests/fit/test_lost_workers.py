@@ -302,6 +302,8 @@ SCRIPT = textwrap.dedent(
         model.fit(X, y)
         print("fits again", flush=True)
 
+    # A process in the background may have begun without it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("synchronous", "threads"):
         with dask.config.set(scheduler=name, num_workers=2):
             check(os.path.join(sys.argv[1], name))
