@@ -66,7 +66,7 @@ def test_every_row_is_used_once_with_its_own_target_and_weight(**data):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**ANY_DATA)
 def test_every_row_of_many_data_sets_is_used_once(**data):
     account_or_refuse(**data)

@@ -135,7 +135,7 @@ def test_it_goes_on_from_anywhere(data, tmp_path_factory, **where):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**ANYWHERE)
 def test_it_goes_on_from_many_places(data, tmp_path_factory, **where):
     check_that_it_goes_on(data, tmp_path_factory.mktemp("checkpoint"), **where)
