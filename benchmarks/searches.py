@@ -172,7 +172,11 @@ VARIANTS = _variants()
 
 def run_once(name: str, folder: Path) -> Done:
     """Run a variant in this process, which should be a fresh one."""
+    # What is imported here is not timed.
     import dask
+    import sklearn.linear_model  # noqa: F401
+
+    import incremental  # noqa: F401
 
     variant = VARIANTS[name]
     where = folder / "searches" if variant.searches else folder
