@@ -197,11 +197,21 @@ def in_layout(batch: Block, layout: Layout) -> Block:
     if layout == "K":
         return batch
     return batch.replace(
-        **{name: _lying(batch[name], layout if name == "X" else "C") for name in batch}
+        **{
+            name: laid_out(batch[name], layout if name == "X" else "C")
+            for name in batch
+        }
     )
 
 
-def _lying(piece: Piece, layout: Layout) -> Piece:
+def laid_out(piece: Piece, layout: Layout) -> Piece:
+    """Return a table that lies in memory in a layout. Sparse ones stay as they are.
+
+    Parameters
+    ----------
+    piece : array or frame
+    layout : {"C", "F", "K"}
+    """
     if type(piece) is np.ndarray:
         return np.asarray(piece, order=layout)
     if is_one_array(piece):

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from incremental._blocks.stages import Stage
 from incremental._estimators.composition import (
     leading_steps,
@@ -22,7 +20,7 @@ from incremental._estimators.copying import Travelling, writes_to_input
 from incremental._estimators.merge import merge
 from incremental._estimators.parts import Parts
 from incremental._estimators.traits import has_callbacks, traits_of
-from incremental._fit.batches import Batching, Layout
+from incremental._fit.batches import Batching, Layout, laid_out
 from incremental._fit.progressive import Progressive
 from incremental._fit.row_shuffle import RowShuffle
 from incremental._fit.step import PartialFit, Step
@@ -198,7 +196,7 @@ def plan_fit(
     if alone and not serial:
         plan = replace(plan, parts=traits_of(rest).parts)
     if not alone and not options.scored and _lies_across(estimator, blocks):
-        before = Stage(np.ascontiguousarray, "transform", row_local=True)
+        before = Stage(partial(laid_out, layout="C"), "transform", row_local=True)
         why = "X is put row by row in memory in tasks before, once for all"
         plan = replace(plan, before=(before,), steps=(before.function,), reason=why)
         return _log(estimator, replace(plan, in_parts=True))

@@ -8,6 +8,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
@@ -15,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from incremental import Incremental, IncrementalSearchCV, fit_many
+from incremental._fit.batches import laid_out
 from tests.contracts import as_dask, assert_same_state
 
 CHUNKS = (10,) * 6
@@ -107,18 +109,44 @@ def by_columns():
         return X, frame["y"].to_dask_array(lengths=True)
 
 
-@pytest.mark.parametrize("batch_size", [None, 7])
-def test_columns_are_put_row_by_row_once_for_all(batch_size, by_columns, caplog):
+def linear_models(batch_size):
     options = {"batch_size": batch_size, "shuffle_blocks": False}
-    models = [
+    return [
         Incremental(SGDClassifier(alpha=alpha, random_state=0), **options)
         for alpha in ALPHAS
     ]
-    with caplog.at_level("DEBUG", "incremental"):
-        fitted = fit_many(models, *by_columns)
-    assert "row by row in memory in tasks before, once for all" in caplog.text
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_columns_are_put_row_by_row_once_for_all(batch_size, by_columns, monkeypatch):
+    copied = []
+
+    def lay_out(piece, layout):
+        laid = laid_out(piece, layout)
+        copied.append((len(piece), laid is not piece and laid.flags.c_contiguous))
+        return laid
+
+    monkeypatch.setattr("incremental._fit.plan.laid_out", lay_out)
+    models = linear_models(batch_size)
+    fitted = fit_many(models, *by_columns)
+    assert sum(rows for rows, _ in copied) == len(by_columns[0])
+    assert all(is_copy for _, is_copy in copied)
     for model, learned in zip(models, fitted, strict=True):
         own = clone(model).fit(*by_columns)
+        assert_same_state(learned.estimator_, own.estimator_)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("kind", ["sparse", "frame"])
+def test_what_is_made_of_columns_keeps_its_kind(kind, batch_size, by_columns):
+    X, y = by_columns
+    if kind == "sparse":
+        X = X.map_blocks(csr_matrix, meta=csr_matrix((0, 4)))
+    else:
+        X, y = dd.from_dask_array(X, columns=list("abcd")), dd.from_dask_array(y)
+    models = linear_models(batch_size)
+    for model, learned in zip(models, fit_many(models, X, y), strict=True):
+        own = clone(model).fit(X, y)
         assert_same_state(learned.estimator_, own.estimator_)
 
 
